@@ -1,0 +1,4 @@
+//! A tower layer for the Asynchronous Request-Reply pattern.
+
+mod http;
+mod policy;
