@@ -1,0 +1,25 @@
+//! What a policy lets one choose for the end of a request and of its client.
+
+/// How the status monitor answers `GET` for a finished operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Completion {
+    /// `303 See Other` to the reply (RFC 9110, section 15.4.4).
+    #[default]
+    SeeOther,
+    /// `302 Found` to the reply, for clients that know no 303.
+    Found,
+    /// The reply itself, for clients that follow no redirect.
+    Replay,
+}
+
+/// What happens to a request whose client hangs up before it is answered or detached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnDisconnect {
+    /// The handler is dropped, as it is without the layer.
+    #[default]
+    Cancel,
+    /// The request is detached and goes on, though nobody has been told where its reply will be.
+    Detach,
+}
