@@ -1,0 +1,95 @@
+//! How far an operation is, as its handler tells it.
+
+use std::{
+    borrow::Cow,
+    sync::{Mutex, PoisonError},
+};
+
+/// How far an operation is: a fraction, and a message for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    fraction: f64,
+    message: Cow<'static, str>,
+}
+
+impl Progress {
+    /// Progress of this fraction, from 0 to 1. What lies outside is brought inside; not-a-number counts as 0.
+    #[must_use]
+    pub fn new(fraction: f64) -> Self {
+        let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
+        Self { fraction, message: Cow::Borrowed("") }
+    }
+
+    /// Adds a message for people, such as `tile 4 of 10`.
+    #[must_use]
+    pub fn message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.message = message.into();
+        self
+    }
+
+    pub(crate) fn fraction(&self) -> f64 {
+        self.fraction
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.message
+    }
+}
+
+impl From<f64> for Progress {
+    fn from(fraction: f64) -> Self {
+        Self::new(fraction)
+    }
+}
+
+/// A progress and its place in the order of all that were set.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Report {
+    pub(crate) number: u64,
+    pub(crate) progress: Progress,
+}
+
+/// The latest progress of one operation: written by its handler, read by those who watch. Only the latest counts, so
+/// a handler may set it as often as it likes.
+#[derive(Debug, Default)]
+pub(crate) struct ProgressCell(Mutex<Option<Report>>);
+
+impl ProgressCell {
+    /// Whether this differs from what was there, and so is worth telling.
+    pub(crate) fn set(&self, progress: Progress) -> bool {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = match &*latest {
+            Some(report) if report.progress == progress => return false,
+            Some(report) => report.number + 1,
+            None => 1,
+        };
+        *latest = Some(Report { number, progress });
+        true
+    }
+
+    pub(crate) fn get(&self) -> Option<Report> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_stay_between_zero_and_one() {
+        for (given, kept) in [(-1.0, 0.0), (0.5, 0.5), (7.0, 1.0), (f64::NAN, 0.0), (f64::INFINITY, 1.0)] {
+            assert_eq!(Progress::new(given).fraction(), kept);
+        }
+    }
+
+    #[test]
+    fn only_changes_are_numbered() {
+        let cell = ProgressCell::default();
+        assert_eq!(cell.get(), None);
+        assert!(cell.set(0.5.into()));
+        assert!(!cell.set(0.5.into()));
+        assert!(cell.set(Progress::new(0.5).message("half")));
+        assert_eq!(cell.get().map(|report| report.number), Some(2));
+    }
+}

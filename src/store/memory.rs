@@ -1,0 +1,284 @@
+//! The store in memory: for operations that end with the process.
+
+use std::{
+    collections::BTreeSet,
+    hash::{BuildHasherDefault, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use dashmap::{DashMap, Entry, mapref::one::RefMut};
+
+use super::{Cancellation, End, Finished, Full, ListFilter, NewOperation, Snapshot, Store, Swept, expiry::Expiry};
+use crate::{
+    hub::{Clock, Runner},
+    operation::{Ending, Failure, OperationId, Owner, Reply, Timestamp},
+    policy::Terms,
+};
+
+/// More than the default, so that a reader seldom meets a writer, and a writer's growth of one shard is short.
+const SHARDS: usize = 256;
+
+#[derive(Debug)]
+pub(crate) struct MemoryStore {
+    operations: DashMap<OperationId, Box<Record>, IdHasher>,
+    expiry: Expiry,
+    /// The operations that have an owner, by owner, in the order of their creation.
+    owned: DashMap<Owner, BTreeSet<(Timestamp, OperationId)>>,
+    clock: Clock,
+    limits: MemoryLimits,
+    count: AtomicUsize,
+    kept_bytes: AtomicUsize,
+}
+
+/// How much the store may keep.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemoryLimits {
+    pub(crate) operations: usize,
+    pub(crate) bytes: usize,
+}
+
+#[derive(Debug)]
+struct Record {
+    owner: Option<Owner>,
+    terms: Arc<Terms>,
+    created: Timestamp,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Running(Option<Runner>),
+    Ended(Arc<End>),
+}
+
+impl MemoryStore {
+    pub(crate) fn new(limits: MemoryLimits, clock: Clock) -> Self {
+        Self {
+            operations: DashMap::with_capacity_and_hasher_and_shard_amount(0, IdHasher::default(), SHARDS),
+            expiry: Expiry::new(),
+            owned: DashMap::new(),
+            clock,
+            limits,
+            count: AtomicUsize::new(0),
+            kept_bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether a large reply would still fit, so that an operation is not accepted only to lose its reply.
+    fn has_headroom(&self, terms: &Terms) -> bool {
+        let headroom = terms.policy.max_reply.min(self.limits.bytes / 8);
+        self.kept_bytes.load(Ordering::Relaxed).saturating_add(headroom) <= self.limits.bytes
+    }
+
+    fn known(&self, id: OperationId, owner: Option<&Owner>) -> Option<RefMut<'_, OperationId, Box<Record>>> {
+        let record = self.operations.get_mut(&id)?;
+        (record.is_for(owner) && !record.is_expired(self.clock.now())).then_some(record)
+    }
+
+    /// Ends what runs; the caller holds its record, so of all who try only the first succeeds.
+    fn end(&self, id: OperationId, record: &mut Record, reply: Reply) -> Option<Finished> {
+        let now = self.clock.now();
+        let Stage::Running(runner) = &mut record.stage else { return None };
+        let runner = runner.take();
+        let reply = self.admit(reply);
+        let finished = Finished {
+            state: reply.state(),
+            terms: Arc::clone(&record.terms),
+            run_time: now.since(record.created),
+            runner,
+        };
+        if let Some(due) = record.due() {
+            self.expiry.remove(id, due);
+        }
+        record.stage = Stage::Ended(Arc::new(End { reply, at: now }));
+        if let Some(due) = record.due() {
+            self.expiry.insert(id, due);
+        }
+        Some(finished)
+    }
+
+    /// Counts the reply's bytes, or puts in its place that it was too large.
+    fn admit(&self, reply: Reply) -> Reply {
+        let fits = |kept: usize| kept.checked_add(reply.size()).filter(|total| *total <= self.limits.bytes);
+        match self.kept_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
+            Ok(_) => reply,
+            Err(_) => Reply::none(Ending::Failed(Failure::ReplyTooLarge)),
+        }
+    }
+
+    /// Removes the operation if `condition` holds of it.
+    fn remove_if(&self, id: OperationId, condition: impl FnOnce(&Record) -> bool) -> bool {
+        let Some((_, record)) = self.operations.remove_if(&id, |_, record| condition(record)) else { return false };
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        if let Stage::Ended(end) = &record.stage {
+            self.kept_bytes.fetch_sub(end.reply.size(), Ordering::Relaxed);
+        }
+        if let Some(due) = record.due() {
+            self.expiry.remove(id, due);
+        }
+        if let Some(owner) = &record.owner {
+            self.disown(owner, (record.created, id));
+        }
+        true
+    }
+
+    fn disown(&self, owner: &Owner, operation: (Timestamp, OperationId)) {
+        if let Entry::Occupied(mut owned) = self.owned.entry(owner.clone()) {
+            owned.get_mut().remove(&operation);
+            if owned.get().is_empty() {
+                owned.remove();
+            }
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    fn create(&self, operation: NewOperation) -> Result<Timestamp, Full> {
+        let NewOperation { id, owner, terms } = operation;
+        let below_limit = |count: usize| (count < self.limits.operations).then_some(count + 1);
+        if !self.has_headroom(&terms)
+            || self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below_limit).is_err()
+        {
+            return Err(Full);
+        }
+        let created = self.clock.now();
+        if let Some(owner) = &owner {
+            self.owned.entry(owner.clone()).or_default().insert((created, id));
+        }
+        let record = Box::new(Record { owner, terms, created, stage: Stage::Running(None) });
+        let due = record.due();
+        self.operations.insert(id, record);
+        if let Some(due) = due {
+            self.expiry.insert(id, due);
+        }
+        Ok(created)
+    }
+
+    fn attach(&self, id: OperationId, runner: Runner) -> Result<(), Runner> {
+        match self.operations.get_mut(&id).as_deref_mut().map(|record| &mut record.stage) {
+            Some(Stage::Running(place)) => {
+                *place = Some(runner);
+                Ok(())
+            }
+            _ => Err(runner),
+        }
+    }
+
+    fn finish(&self, id: OperationId, reply: Reply) -> Option<Finished> {
+        let mut record = self.operations.get_mut(&id)?;
+        self.end(id, &mut record, reply)
+    }
+
+    fn cancel(&self, id: OperationId, owner: Option<&Owner>) -> Cancellation {
+        match self.known(id, owner) {
+            None => Cancellation::Unknown,
+            Some(mut record) => match self.end(id, &mut record, Reply::none(Ending::Canceled)) {
+                Some(finished) => Cancellation::Canceled(finished),
+                None => Cancellation::AlreadyEnded,
+            },
+        }
+    }
+
+    fn read(&self, id: OperationId, owner: Option<&Owner>) -> Option<Snapshot> {
+        let now = self.clock.now();
+        let record = self.operations.get(&id)?;
+        (record.is_for(owner) && !record.is_expired(now)).then(|| record.snapshot(id, now))
+    }
+
+    fn forget(&self, id: OperationId, owner: Option<&Owner>) -> bool {
+        let now = self.clock.now();
+        self.remove_if(id, |record| record.is_for(owner) && record.has_ended() && !record.is_expired(now))
+    }
+
+    fn list(&self, owner: &Owner, filter: ListFilter, limit: usize) -> Vec<Snapshot> {
+        let Some(owned) = self.owned.get(owner) else { return Vec::new() };
+        let candidates = match filter.after {
+            Some(after) => owned.range(..after),
+            None => owned.range(..),
+        };
+        candidates
+            .rev()
+            .filter_map(|(_, id)| self.read(*id, Some(owner)))
+            .filter(|snapshot| filter.state.is_none_or(|state| snapshot.state() == state))
+            .take(limit)
+            .collect()
+    }
+
+    fn running(&self) -> Vec<OperationId> {
+        self.operations.iter().filter(|entry| !entry.has_ended()).map(|entry| *entry.key()).collect()
+    }
+
+    fn sweep(&self, limit: usize) -> Swept {
+        let now = self.clock.now();
+        let due = self.expiry.take_due(now, limit);
+        let mut swept = Swept { more: due.len() == limit, ..Swept::default() };
+        for id in due {
+            if self.remove_if(id, |record| record.is_expired(now)) {
+                swept.expired.push(id);
+            } else if self.operations.get(&id).is_some_and(|record| !record.has_ended()) {
+                swept.overdue.push(id);
+            }
+        }
+        swept
+    }
+
+    fn kept_bytes(&self) -> usize {
+        self.kept_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Record {
+    fn is_for(&self, owner: Option<&Owner>) -> bool {
+        self.owner.as_ref() == owner
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended(_))
+    }
+
+    fn is_expired(&self, now: Timestamp) -> bool {
+        self.has_ended() && self.due().is_some_and(|due| due <= now)
+    }
+
+    /// When a running operation has run too long, or an ended one is to be forgotten.
+    fn due(&self) -> Option<Timestamp> {
+        let policy = &self.terms.policy;
+        match &self.stage {
+            Stage::Running(_) => policy.max_run_time.map(|longest| self.created.after(longest)),
+            Stage::Ended(end) => Some(end.at.after(policy.retention)),
+        }
+    }
+
+    fn snapshot(&self, id: OperationId, now: Timestamp) -> Snapshot {
+        let (progress, end) = match &self.stage {
+            Stage::Running(runner) => (runner.as_ref().and_then(Runner::progress), None),
+            Stage::Ended(end) => (None, Some(Arc::clone(end))),
+        };
+        Snapshot { id, created: self.created, now, terms: Arc::clone(&self.terms), progress, end }
+    }
+}
+
+/// A hasher for ids, which fold their random bits themselves.
+pub(super) type IdHasher = BuildHasherDefault<Folded>;
+
+#[derive(Debug, Default)]
+pub(super) struct Folded(u64);
+
+impl Hasher for Folded {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, folded: u64) {
+        self.0 = folded;
+    }
+}
