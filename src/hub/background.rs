@@ -1,0 +1,59 @@
+//! The one place where tasks are spawned, so that a shutdown finds them all.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::{runtime::Handle, task::AbortHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tasks(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    tracker: TaskTracker,
+    draining: AtomicBool,
+    closing: CancellationToken,
+}
+
+impl Tasks {
+    /// Whether there is a runtime to spawn on, and no shutdown under way that has come to its end.
+    pub(super) fn can_spawn(&self) -> bool {
+        !self.are_closing() && Handle::try_current().is_ok()
+    }
+
+    /// Spawns on the current runtime, of which there must be one.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.0.tracker.spawn(task).abort_handle()
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+
+    pub(super) fn drain(&self) {
+        self.0.draining.store(true, Ordering::Release);
+    }
+
+    pub(super) fn are_closing(&self) -> bool {
+        self.0.closing.is_cancelled()
+    }
+
+    /// Has the tasks end that live as long as the hub does.
+    pub(super) fn close(&self) {
+        self.drain();
+        self.0.closing.cancel();
+        self.0.tracker.close();
+    }
+
+    pub(super) fn closing(&self) -> &CancellationToken {
+        &self.0.closing
+    }
+
+    /// Waits until every task has ended.
+    pub(super) async fn ended(&self) {
+        self.0.tracker.wait().await;
+    }
+}

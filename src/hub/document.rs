@@ -1,0 +1,118 @@
+//! The status document: what there is to say of an operation, as JSON.
+
+use bytes::Bytes;
+use http::HeaderValue;
+
+use crate::{
+    http::{
+        json::{self, Object},
+        problem,
+    },
+    hub::Address,
+    operation::{Ending, Failure, OperationId, Progress, Reply, State, Timestamp, id},
+    store::Snapshot,
+};
+
+/// The status document of one operation.
+#[derive(Debug)]
+pub(crate) struct Document<'a> {
+    pub(crate) id: OperationId,
+    pub(crate) state: State,
+    pub(crate) created: Timestamp,
+    pub(crate) progress: Option<&'a Progress>,
+    pub(crate) end: Option<Ended<'a>>,
+}
+
+/// What there is to say once the operation has ended.
+#[derive(Debug)]
+pub(crate) struct Ended<'a> {
+    reply: &'a Reply,
+    finished: Timestamp,
+    expires: Timestamp,
+    result: HeaderValue,
+}
+
+impl<'a> Document<'a> {
+    pub(crate) fn of(snapshot: &'a Snapshot, address: &Address) -> Self {
+        let ended = snapshot.end.as_ref().map(|end| Ended {
+            reply: &end.reply,
+            finished: end.at,
+            expires: end.at.after(snapshot.terms.policy.retention),
+            result: address.result(),
+        });
+        Self {
+            id: snapshot.id,
+            state: snapshot.state(),
+            created: snapshot.created,
+            progress: snapshot.progress.as_ref().map(|report| &report.progress),
+            end: ended,
+        }
+    }
+
+    pub(crate) fn to_json(&self) -> Bytes {
+        let mut json = Vec::with_capacity(if self.end.is_some() { 448 } else { 192 });
+        json::object(&mut json, |document| self.write(document));
+        json.into()
+    }
+
+    pub(crate) fn write(&self, document: &mut Object<'_>) {
+        document.string("id", self.id.encode(&mut [0; id::TEXT_LENGTH]));
+        document.string("status", self.state.as_str());
+        document.display("created", self.created);
+        if let Some(progress) = self.progress {
+            document.object("progress", |written| {
+                written.float("fraction", progress.fraction());
+                if !progress.text().is_empty() {
+                    written.string("message", progress.text());
+                }
+            });
+        }
+        if let Some(ended) = &self.end {
+            ended.write(document);
+        }
+    }
+}
+
+impl Ended<'_> {
+    fn write(&self, document: &mut Object<'_>) {
+        document.display("finished", self.finished);
+        document.display("expires", self.expires);
+        if self.reply.state() != State::Succeeded {
+            document.object("error", |error| self.write_error(error));
+        }
+        // The name under which Azure's clients look for the result.
+        document.string("resourceLocation", self.result.to_str().unwrap_or_default());
+    }
+
+    fn write_error(&self, error: &mut Object<'_>) {
+        match absence(self.reply.ending()) {
+            Some(kind) => {
+                error.string("code", kind.name());
+                error.string("message", kind.title());
+            }
+            None => {
+                error.string("code", self.reply.status().as_str());
+                error.string(
+                    "message",
+                    self.reply.status().canonical_reason().unwrap_or("The handler reported an error"),
+                );
+            }
+        }
+    }
+}
+
+/// The problem that says why there is no reply of the handler. `None` where there is one.
+pub(crate) fn absence(ending: Ending) -> Option<problem::Kind> {
+    match ending {
+        Ending::Replied => None,
+        Ending::Canceled => Some(problem::Kind::Canceled),
+        Ending::Failed(failure) => Some(match failure {
+            Failure::Panicked => problem::Kind::Panicked,
+            Failure::ServiceError => problem::Kind::ServiceError,
+            Failure::TimedOut => problem::Kind::TimedOut,
+            Failure::Lost => problem::Kind::Lost,
+            Failure::ReplyTooLarge => problem::Kind::ReplyTooLarge,
+            Failure::Interrupted => problem::Kind::Interrupted,
+        }),
+    }
+}

@@ -1,0 +1,165 @@
+//! What a running operation and those outside it have to do with each other: the handler reports and learns of its
+//! cancellation, the outside watches and stops it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{task::AbortHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::Watchers;
+use crate::operation::{OperationId, Progress, ProgressCell, Report, State};
+
+/// Watchers are told of progress at most this often; of what lies between, only the latest counts.
+pub(crate) const PROGRESS_PERIOD: Duration = Duration::from_millis(100);
+
+/// A handler's view of the operation it runs, or may come to run: found in the request's extensions where the policy
+/// says [`handle(true)`](crate::Policy::handle).
+///
+/// It may be cloned and taken to other tasks and threads, which is how blocking work learns that nobody waits for it
+/// any more: a handler's future is dropped when its operation is canceled, but a thread it has started goes on.
+#[derive(Clone)]
+pub struct OperationHandle(Arc<Shared>);
+
+struct Shared {
+    id: OperationId,
+    progress: ProgressCell,
+    detached: AtomicBool,
+    ended: OnceLock<State>,
+    stop: CancellationToken,
+    watchers: Arc<Watchers>,
+    created: Instant,
+    /// When the watchers were last told of progress, in milliseconds after it was created.
+    told: AtomicU64,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl OperationHandle {
+    pub(crate) fn new(watchers: Arc<Watchers>) -> Self {
+        Self(Arc::new(Shared {
+            id: OperationId::random(),
+            progress: ProgressCell::default(),
+            detached: AtomicBool::new(false),
+            ended: OnceLock::new(),
+            stop: CancellationToken::new(),
+            watchers,
+            created: Instant::now(),
+            told: AtomicU64::new(NEVER),
+        }))
+    }
+
+    /// The operation's id: the one that clients see once the request has been detached.
+    #[must_use]
+    pub fn id(&self) -> OperationId {
+        self.0.id
+    }
+
+    /// The operation's state. A request that is still answered in line is [`Running`](State::Running).
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.0.ended.get().copied().unwrap_or(State::Running)
+    }
+
+    /// Whether the request has been detached: its client has been answered `202 Accepted`.
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        self.0.detached.load(Ordering::Relaxed)
+    }
+
+    /// Tells those who watch how far the operation is. Only the latest progress counts, and watchers are told ten times
+    /// a second at most, so this may be called as often as is convenient.
+    ///
+    /// What is set before the request is detached is shown from the moment it is.
+    pub fn set_progress(&self, progress: impl Into<Progress>) {
+        if self.0.progress.set(progress.into()) && self.is_detached() && self.0.may_tell() {
+            self.0.watchers.changed(self.0.id);
+        }
+    }
+
+    /// Whether the work is no longer wanted: the operation was canceled, ran too long or is to end because of a
+    /// shutdown, or the client hung up before the request was detached.
+    #[must_use]
+    pub fn is_canceled(&self) -> bool {
+        self.0.stop.is_cancelled()
+    }
+
+    /// Waits until the work is no longer wanted, as [`is_canceled`](Self::is_canceled) has it.
+    ///
+    /// Cancel safe. It ends, too, when the handler's future is gone, so a task that awaits it does not outlive the
+    /// operation.
+    pub async fn canceled(&self) {
+        self.0.stop.cancelled().await;
+    }
+
+    /// The request has been detached. Returns the progress set so far.
+    pub(crate) fn detach(&self) -> Option<Report> {
+        self.0.detached.store(true, Ordering::Relaxed);
+        self.0.progress.get()
+    }
+
+    pub(crate) fn end(&self, state: State) {
+        let _first = self.0.ended.set(state);
+    }
+
+    /// The handler's future is gone.
+    pub(crate) fn released(&self) {
+        self.0.stop.cancel();
+    }
+}
+
+impl Shared {
+    /// Whether it is time to tell the watchers again. What is not told is seen by them all the same: after each report
+    /// they look once more when the period is over.
+    fn may_tell(&self) -> bool {
+        let now = u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let told = self.told.load(Ordering::Relaxed);
+        let may = told == NEVER || now.saturating_sub(told) >= PROGRESS_PERIOD.as_millis() as u64;
+        if may {
+            self.told.store(now, Ordering::Relaxed);
+        }
+        may
+    }
+}
+
+impl fmt::Debug for OperationHandle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("OperationHandle").field("id", &self.id()).field("state", &self.state()).finish()
+    }
+}
+
+/// The means to stop the task that runs an operation, and to see how far it is.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    task: AbortHandle,
+    handle: Option<OperationHandle>,
+}
+
+impl Runner {
+    pub(super) fn new(task: AbortHandle, handle: Option<OperationHandle>) -> Self {
+        Self { task, handle }
+    }
+
+    pub(crate) fn progress(&self) -> Option<Report> {
+        self.handle.as_ref().and_then(|handle| handle.0.progress.get())
+    }
+
+    /// Has the task's future dropped, which a poll that is under way delays.
+    pub(super) fn abort(&self) {
+        self.task.abort();
+    }
+
+    /// Tells the handler how its operation ended.
+    pub(super) fn ended(&self, state: State) {
+        if let Some(handle) = &self.handle {
+            handle.end(state);
+            handle.released();
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What the layer and the monitor share: one hub for all operations of an application.
+
+mod address;
+mod background;
+mod clock;
+mod deadlines;
+mod document;
+mod handle;
+mod permits;
+mod settings;
+mod shutdown;
+mod sweeper;
+mod watchers;
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+pub(crate) use address::Address;
+pub(crate) use clock::Clock;
+pub(crate) use deadlines::{Deadline, Deadlines};
+pub(crate) use document::{Document, absence};
+pub use handle::OperationHandle;
+pub(crate) use handle::{PROGRESS_PERIOD, Runner};
+pub(crate) use permits::Permit;
+pub(crate) use settings::{OwnerOf, Settings};
+pub use shutdown::Drained;
+pub(crate) use watchers::{Watch, Watchers};
+
+use crate::{
+    operation::{Ending, Failure, OperationId, Owner, Reply, State, Timestamp},
+    policy::Limit,
+    store::{Cancellation, Finished, Full, NewOperation, Store},
+    telemetry,
+};
+
+pub(crate) struct Hub {
+    pub(crate) settings: Settings,
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) watchers: Arc<Watchers>,
+    pub(crate) deadlines: Arc<Deadlines>,
+    permits: permits::Permits,
+    tasks: background::Tasks,
+    sweeping: AtomicBool,
+}
+
+/// Why a request cannot be detached just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Declined {
+    Limit(Limit),
+    ShuttingDown,
+    /// There is no runtime to run it.
+    NoRuntime,
+}
+
+impl Hub {
+    pub(crate) fn new(settings: Settings, store: Box<dyn Store>) -> Arc<Self> {
+        let tasks = background::Tasks::default();
+        Arc::new(Self {
+            permits: permits::Permits::new(settings.max_operations, settings.max_operations_per_owner),
+            settings,
+            store,
+            watchers: Arc::default(),
+            deadlines: Arc::new(Deadlines::new(tasks.clone())),
+            tasks,
+            sweeping: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether an operation could be accepted now, as far as that can be said without its owner and its terms.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.tasks.is_draining()
+    }
+
+    /// Accepts an operation: takes its permit and creates it in the store. It is to be started at once.
+    pub(crate) fn accept(self: &Arc<Self>, operation: NewOperation) -> Result<(Permit, Timestamp), Declined> {
+        if !self.is_open() {
+            return Err(Declined::ShuttingDown);
+        }
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(Declined::NoRuntime);
+        }
+        let permit = self.permits.acquire(operation.owner.as_ref()).map_err(Declined::Limit)?;
+        match self.store.create(operation) {
+            Ok(created) => {
+                self.keep_sweeping();
+                telemetry::in_flight(self.permits.running());
+                Ok((permit, created))
+            }
+            Err(Full) => {
+                self.permits.release(permit);
+                Err(Declined::Limit(Limit::KeptReplies))
+            }
+        }
+    }
+
+    /// Starts the task that runs an accepted operation.
+    pub(crate) fn start<T>(&self, id: OperationId, handle: Option<OperationHandle>, task: T)
+    where
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let runner = Runner::new(self.tasks.spawn(task), handle);
+        if let Err(runner) = self.store.attach(id, runner) {
+            // It ended before it could be said who runs it. Where that was on demand, its task is still to be stopped.
+            runner.abort();
+        }
+    }
+
+    /// Ends an operation with this reply, unless it has ended already.
+    pub(crate) fn finish(&self, id: OperationId, reply: Reply) {
+        if let Some(finished) = self.store.finish(id, reply) {
+            self.announce(id, &finished);
+        }
+    }
+
+    /// Ends an operation that its task can no longer end, and stops the task.
+    pub(crate) fn end(&self, id: OperationId, failure: Failure) {
+        if let Some(finished) = self.store.finish(id, Reply::none(Ending::Failed(failure))) {
+            self.announce(id, &finished);
+            finished.abort();
+        }
+    }
+
+    /// Ends an operation on demand, and stops its task.
+    pub(crate) fn cancel(&self, id: OperationId, owner: Option<&Owner>) -> Cancellation {
+        let cancellation = self.store.cancel(id, owner);
+        if let Cancellation::Canceled(finished) = &cancellation {
+            self.announce(id, finished);
+            finished.abort();
+        }
+        cancellation
+    }
+
+    /// Nothing of the operation runs any more.
+    pub(crate) fn stopped(&self, id: OperationId, permit: Permit) {
+        self.permits.release(permit);
+        telemetry::in_flight(self.permits.running());
+        self.watchers.stopped(id);
+    }
+
+    fn announce(&self, id: OperationId, finished: &Finished) {
+        if finished.state != State::Canceled {
+            finished.terms.history.record(finished.run_time);
+        }
+        if let Some(runner) = &finished.runner {
+            runner.ended(finished.state);
+        }
+        telemetry::finished(id, finished, self.store.kept_bytes());
+        self.watchers.changed(id);
+    }
+}
+
+impl Finished {
+    fn abort(&self) {
+        if let Some(runner) = &self.runner {
+            runner.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Hub").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.tasks.close();
+    }
+}

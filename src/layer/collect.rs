@@ -1,0 +1,101 @@
+//! Collects a response into the reply that is kept.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, Response, header};
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use crate::{
+    http::hop_by_hop,
+    operation::{Ending, Failure, Reply, ReplyBuilder},
+    policy::Policy,
+};
+
+pin_project! {
+    /// A reply whose body is still coming.
+    pub(super) struct Collect<B> {
+        #[pin]
+        body: B,
+        reply: Option<ReplyBuilder>,
+        trailers: Option<HeaderMap>,
+        limit: usize,
+    }
+}
+
+impl<B: Body> Collect<B> {
+    /// Begins with the head. Where the reply is too large as far as can be told already, returns what to end the
+    /// operation with.
+    pub(super) fn new(response: Response<B>, policy: &Policy, keep_cookies: bool) -> Result<Self, Reply> {
+        let (mut head, body) = response.into_parts();
+        keep_end_to_end(&mut head.headers, keep_cookies);
+        let limit = policy.max_reply;
+        let expected = usize::try_from(body.size_hint().lower()).ok().filter(|length| *length <= limit);
+        let reply = expected
+            .and_then(|length| ReplyBuilder::new(Ending::Replied, head.status, &head.headers, length))
+            .ok_or_else(too_large)?;
+        Ok(Self { body, reply: Some(reply), trailers: None, limit })
+    }
+}
+
+impl<B: Body> Future for Collect<B> {
+    type Output = Reply;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
+        let mut this = self.project();
+        loop {
+            let frame = ready!(this.body.as_mut().poll_frame(context));
+            let Some(mut reply) = this.reply.take() else { return Poll::Pending };
+            match frame {
+                None => return Poll::Ready(reply.build(this.trailers.as_ref()).unwrap_or_else(too_large)),
+                // What came before it may look whole and is not (R6).
+                Some(Err(_)) => return Poll::Ready(Reply::none(Ending::Failed(Failure::ServiceError))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if data.remaining() > *this.limit - reply.body_length() => return Poll::Ready(too_large()),
+                    Ok(data) => reply.extend(data),
+                    Err(frame) => keep_trailers(this.trailers, frame.into_trailers().ok()),
+                },
+            }
+            *this.reply = Some(reply);
+        }
+    }
+}
+
+/// What stands in for the reply of a service that returned an error.
+pub(super) fn service_error(response: Response<Bytes>) -> Reply {
+    let (mut head, body) = response.into_parts();
+    keep_end_to_end(&mut head.headers, false);
+    let ending = Ending::Failed(Failure::ServiceError);
+    let reply = ReplyBuilder::new(ending, head.status, &head.headers, body.len());
+    reply
+        .and_then(|mut reply| {
+            reply.extend(body);
+            reply.build(None)
+        })
+        .unwrap_or_else(|| Reply::none(ending))
+}
+
+fn too_large() -> Reply {
+    Reply::none(Ending::Failed(Failure::ReplyTooLarge))
+}
+
+/// Removes what says something of this one transfer, and cookies unless only their owner will see them (R10).
+fn keep_end_to_end(headers: &mut HeaderMap, keep_cookies: bool) {
+    hop_by_hop::strip(headers);
+    headers.remove(header::CONTENT_LENGTH);
+    if !keep_cookies {
+        headers.remove(header::SET_COOKIE);
+    }
+}
+
+fn keep_trailers(kept: &mut Option<HeaderMap>, trailers: Option<HeaderMap>) {
+    match (kept, trailers) {
+        (Some(kept), Some(trailers)) => kept.extend(trailers),
+        (kept @ None, trailers) => *kept = trailers,
+        (Some(_), None) => {}
+    }
+}

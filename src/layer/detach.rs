@@ -1,0 +1,172 @@
+//! A call of the wrapped service, and what becomes of it once it is detached: a task that runs the handler, collects
+//! its reply and ends the operation, whatever happens (R5).
+
+use std::{
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::Response;
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tracing::{Span, info_span};
+
+use super::{MapServiceError, Route, collect::Collect};
+use crate::{
+    hub::Permit,
+    operation::{Ending, Failure, OperationId, Reply},
+};
+
+pin_project! {
+    /// A call in one allocation, in line and detached: to detach it is to hand the box to a task.
+    pub(super) struct Call<F, RB, M> {
+        #[pin]
+        stage: Stage<F, RB>,
+        // After the stage: what runs is gone before anybody is told that it is.
+        place: Place,
+        service_error: M,
+    }
+}
+
+pin_project! {
+    #[project = StageProjection]
+    enum Stage<F, RB> {
+        Handling { #[pin] handler: F },
+        Collecting { reply: Pin<Box<Collect<RB>>> },
+        Over,
+    }
+}
+
+enum Place {
+    InLine(Arc<Route>),
+    Detached(Run),
+}
+
+/// The run of an operation. When it goes, the operation has ended: if nothing else has ended it, this does.
+pub(super) struct Run {
+    id: OperationId,
+    route: Arc<Route>,
+    permit: Permit,
+    /// Boxed, as most applications that run a great many operations have none.
+    span: Option<Box<Span>>,
+    keep_cookies: bool,
+    ended: bool,
+}
+
+impl<F, RB, M> Call<F, RB, M> {
+    pub(super) fn new(handler: F, route: Arc<Route>, service_error: M) -> Self {
+        Self { stage: Stage::Handling { handler }, place: Place::InLine(route), service_error }
+    }
+
+    pub(super) fn route(&self) -> &Arc<Route> {
+        match &self.place {
+            Place::InLine(route) => route,
+            Place::Detached(run) => &run.route,
+        }
+    }
+
+    pub(super) fn detach(self: Pin<&mut Self>, run: Run) {
+        *self.project().place = Place::Detached(run);
+    }
+}
+
+impl<F, RB, M, E> Call<F, RB, M>
+where
+    F: Future<Output = Result<Response<RB>, E>>,
+    RB: Body,
+    M: MapServiceError<E>,
+{
+    /// Polls the handler in line.
+    pub(super) fn poll_handler(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        match self.project().stage.project() {
+            StageProjection::Handling { handler } => handler.poll(context),
+            StageProjection::Collecting { .. } | StageProjection::Over => Poll::Pending,
+        }
+    }
+
+    /// Polls the handler, then its reply.
+    fn poll_reply(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
+        let mut this = self.project();
+        let Place::Detached(run) = this.place else { return Poll::Pending };
+        loop {
+            match this.stage.as_mut().project() {
+                StageProjection::Handling { handler } => match ready!(handler.poll(context)) {
+                    Ok(response) => match Collect::new(response, &run.route.terms.policy, run.keep_cookies) {
+                        Ok(collect) => this.stage.set(Stage::Collecting { reply: Box::pin(collect) }),
+                        Err(absent) => return Poll::Ready(absent),
+                    },
+                    Err(error) => return Poll::Ready(super::collect::service_error(this.service_error.map(error))),
+                },
+                StageProjection::Collecting { reply } => return reply.as_mut().poll(context),
+                StageProjection::Over => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Drops what has run, which may panic, too.
+    fn clear(self: Pin<&mut Self>) {
+        self.project().stage.set(Stage::Over);
+    }
+}
+
+/// The task of a detached call.
+impl<F, RB, M, E> Future for Call<F, RB, M>
+where
+    F: Future<Output = Result<Response<RB>, E>>,
+    RB: Body,
+    M: MapServiceError<E>,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let span = match self.as_mut().project().place {
+            Place::Detached(Run { span: Some(span), .. }) => Span::clone(span),
+            _ => Span::none(),
+        };
+        let _entered = span.enter();
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let reply = ready!(self.as_mut().poll_reply(context));
+            self.as_mut().clear();
+            Poll::Ready(reply)
+        }));
+        let reply = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(reply)) => reply,
+            Err(_) => {
+                let _twice = catch_unwind(AssertUnwindSafe(|| self.as_mut().clear()));
+                Reply::none(Ending::Failed(Failure::Panicked))
+            }
+        };
+        if let Place::Detached(run) = self.project().place {
+            run.end(reply);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Run {
+    pub(super) fn new(id: OperationId, route: Arc<Route>, permit: Permit, parent: &Span, keep_cookies: bool) -> Self {
+        let own = info_span!(parent: parent, "operation", operation.id = %id);
+        // A filter may silence this crate's own spans and no others.
+        let span = if own.is_disabled() { parent.clone() } else { own };
+        let span = (!span.is_disabled()).then(|| Box::new(span));
+        Self { id, route, permit, span, keep_cookies, ended: false }
+    }
+
+    fn end(&mut self, reply: Reply) {
+        self.ended = true;
+        self.route.hub.finish(self.id, reply);
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(Reply::none(Ending::Failed(Failure::Interrupted)));
+        }
+        self.route.hub.stopped(self.id, mem::take(&mut self.permit));
+    }
+}

@@ -1,0 +1,85 @@
+//! The middleware: wraps a service, decides for each request, waits, detaches.
+//!
+//! A request goes [`service`] → [`future`], in line; past its budget → [`detach`], as a task; its client gets what
+//! [`accepted`] writes.
+
+mod accepted;
+mod collect;
+mod detach;
+mod future;
+mod request_body;
+mod response_body;
+mod service;
+mod service_error;
+mod submission;
+
+use std::{fmt, sync::Arc};
+
+pub use future::ResponseFuture;
+pub use request_body::RequestBody;
+pub use response_body::ResponseBody;
+pub use service::RespondAsync;
+pub use service_error::{MapServiceError, ServiceErrorProblem};
+use tower_layer::Layer;
+
+use crate::{
+    hub::Hub,
+    policy::{Routes, Table, Terms},
+};
+
+/// Lets the requests of a service become operations. Made by [`Operations::layer`](crate::Operations::layer).
+///
+/// Cheap to clone and to apply.
+#[derive(Clone)]
+pub struct RespondAsyncLayer<M = ServiceErrorProblem> {
+    routing: Arc<Routing>,
+    service_error: M,
+}
+
+/// Which requests may be detached, and on which terms.
+#[derive(Debug)]
+struct Routing {
+    hub: Arc<Hub>,
+    table: Table<Arc<Route>>,
+}
+
+/// One entry of the policy table, and the hub its operations go to.
+#[derive(Debug)]
+struct Route {
+    hub: Arc<Hub>,
+    terms: Arc<Terms>,
+}
+
+impl RespondAsyncLayer {
+    pub(crate) fn new(hub: &Arc<Hub>, routes: &Routes) -> Self {
+        let table = routes.map(|name, policy| {
+            let terms = Arc::new(Terms::new(name, policy.clone()));
+            Arc::new(Route { hub: Arc::clone(hub), terms })
+        });
+        let routing = Arc::new(Routing { hub: Arc::clone(hub), table });
+        Self { routing, service_error: ServiceErrorProblem }
+    }
+
+    /// Replaces what stands in for the reply when the service returns an error after the request was detached. While
+    /// the request is in line, errors pass through as they are.
+    ///
+    /// By default the error is logged and the reply is a problem document of status 502 that does not repeat it.
+    #[must_use]
+    pub fn map_service_error<M>(self, service_error: M) -> RespondAsyncLayer<M> {
+        RespondAsyncLayer { routing: self.routing, service_error }
+    }
+}
+
+impl<S, M: Clone> Layer<S> for RespondAsyncLayer<M> {
+    type Service = RespondAsync<S, M>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RespondAsync::new(inner, Arc::clone(&self.routing), self.service_error.clone())
+    }
+}
+
+impl<M> fmt::Debug for RespondAsyncLayer<M> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RespondAsyncLayer").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,276 @@
+//! The body of a request, as the wrapped service sees it, and as the layer does.
+//!
+//! A request cannot be detached while its body still arrives, because the connection stops delivering it once the
+//! response is out (R3). So the layer keeps a hand on a body that has not ended: it sees the end when the handler reads
+//! that far, and reads the rest into memory itself where the handler does not.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Buf;
+use http::Request;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::submission;
+
+pin_project! {
+    /// The body of a request that came through the layer: the same frames as the body inside.
+    pub struct RequestBody<B: Body> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProjection]
+    enum Kind<B: Body> {
+        /// Of no interest to the layer.
+        Untouched { #[pin] body: B },
+        Arriving { reader: Reader<B> },
+    }
+}
+
+/// The handler's end of a body that still arrives.
+struct Reader<B: Body>(Shared<B>);
+
+/// The layer's end of it.
+pub(super) struct Arrival<B: Body>(Shared<B>);
+
+type Shared<B> = Arc<Mutex<Arriving<B>>>;
+
+type Polled<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
+
+struct Arriving<B: Body> {
+    /// Absent once it has ended, failed or been given up by the handler.
+    body: Option<Pin<Box<B>>>,
+    /// What the layer has read and the handler has not.
+    pumped: VecDeque<Frame<B::Data>>,
+    pumped_bytes: usize,
+    failure: Option<B::Error>,
+    failed: bool,
+    /// The client sends nothing before somebody reads, and whether to read is the handler's decision.
+    hold: bool,
+    handler: Option<Waker>,
+    layer: Option<Waker>,
+}
+
+/// What the layer finds when it looks after a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrived {
+    /// It is here whole, or not wanted any more.
+    Whole,
+    /// Not yet.
+    Waiting,
+    /// Not yet, and the rest does not fit into memory.
+    OverLimit,
+}
+
+impl<B: Body> RequestBody<B> {
+    /// A body that the layer does not look after.
+    pub(super) fn untouched(body: B) -> Self {
+        Self { kind: Kind::Untouched { body } }
+    }
+
+    /// Takes a hand on the request's body, unless it has ended already.
+    pub(super) fn watched(request: Request<B>) -> (Request<Self>, Option<Arrival<B>>) {
+        if request.body().is_end_stream() {
+            return (request.map(Self::untouched), None);
+        }
+        let hold = submission::expects_continue(request.headers());
+        let (parts, body) = request.into_parts();
+        let shared = Arc::new(Mutex::new(Arriving::new(body, hold)));
+        let body = Self { kind: Kind::Arriving { reader: Reader(Arc::clone(&shared)) } };
+        (Request::from_parts(parts, body), Some(Arrival(shared)))
+    }
+}
+
+impl<B: Body> Arrival<B> {
+    /// Looks whether the body is whole, and if not, reads on while less than `limit` bytes wait to be read.
+    pub(super) fn poll_whole(&self, limit: usize, context: &mut Context<'_>) -> Arrived {
+        let mut arriving = lock(&self.0);
+        let arrived = arriving.pump(limit, context);
+        if arrived != Arrived::Whole {
+            renew(&mut arriving.layer, context.waker());
+        }
+        arrived
+    }
+
+    /// Whether the body is here whole, or not wanted any more.
+    pub(super) fn is_whole(&self) -> bool {
+        lock(&self.0).is_whole()
+    }
+}
+
+impl<B: Body> Arriving<B> {
+    fn new(body: B, hold: bool) -> Self {
+        Self {
+            body: Some(Box::pin(body)),
+            pumped: VecDeque::new(),
+            pumped_bytes: 0,
+            failure: None,
+            failed: false,
+            hold,
+            handler: None,
+            layer: None,
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.body.is_none() && !self.failed
+    }
+
+    fn pump(&mut self, limit: usize, context: &mut Context<'_>) -> Arrived {
+        loop {
+            if self.is_whole() {
+                return Arrived::Whole;
+            }
+            if self.hold || self.failed {
+                return Arrived::Waiting;
+            }
+            if self.would_exceed(limit) {
+                return Arrived::OverLimit;
+            }
+            match self.poll_body(context) {
+                Poll::Pending => return Arrived::Waiting,
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.pumped_bytes += data_length(&frame);
+                    self.pumped.push_back(frame);
+                }
+                Poll::Ready(Some(Err(error))) => self.failure = Some(error),
+            }
+            wake(&mut self.handler);
+        }
+    }
+
+    /// Whether what waits to be read fills the limit, or would with what is known to come.
+    fn would_exceed(&self, limit: usize) -> bool {
+        let coming = self.body.as_ref().map_or(0, |body| body.size_hint().lower());
+        let expected = (self.pumped_bytes as u64).saturating_add(coming.max(1));
+        expected > limit as u64
+    }
+
+    fn poll_handler(&mut self, context: &mut Context<'_>) -> Poll<Polled<B>> {
+        self.hold = false;
+        let polled = self.poll_for_handler(context);
+        if polled.is_pending() {
+            renew(&mut self.handler, context.waker());
+        } else {
+            wake(&mut self.layer);
+        }
+        polled
+    }
+
+    fn poll_for_handler(&mut self, context: &mut Context<'_>) -> Poll<Polled<B>> {
+        if let Some(frame) = self.pumped.pop_front() {
+            self.pumped_bytes -= data_length(&frame);
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Some(Err(failure)));
+        }
+        self.poll_body(context)
+    }
+
+    /// Polls the body inside, and lets it go as soon as it says that nothing more will come: some say so only when
+    /// asked, and give the end itself only after the response is out.
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Polled<B>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = body.as_mut().poll_frame(context);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(_))) if !body.is_end_stream() => {}
+            Poll::Ready(frame) => {
+                self.failed = matches!(frame, Some(Err(_)));
+                self.body = None;
+            }
+        }
+        polled
+    }
+
+    /// The handler wants no more of it.
+    fn give_up(&mut self) {
+        self.body = None;
+        self.pumped.clear();
+        wake(&mut self.layer);
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = self.body.as_ref().map_or(SizeHint::with_exact(0), |body| body.size_hint());
+        let pumped = self.pumped_bytes as u64;
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(pumped));
+        }
+        hint.set_lower(hint.lower().saturating_add(pumped));
+        hint
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_whole() && self.pumped.is_empty()
+    }
+}
+
+impl<B: Body> Body for RequestBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Polled<B>> {
+        match self.project().kind.project() {
+            KindProjection::Untouched { body } => body.poll_frame(context),
+            KindProjection::Arriving { reader } => lock(&reader.0).poll_handler(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Untouched { body } => body.is_end_stream(),
+            Kind::Arriving { reader } => lock(&reader.0).is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Untouched { body } => body.size_hint(),
+            Kind::Arriving { reader } => lock(&reader.0).size_hint(),
+        }
+    }
+}
+
+impl<B: Body> Drop for Reader<B> {
+    fn drop(&mut self) {
+        lock(&self.0).give_up();
+    }
+}
+
+impl<B: Body> fmt::Debug for RequestBody<B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RequestBody").field("size_hint", &self.size_hint()).finish_non_exhaustive()
+    }
+}
+
+fn lock<B: Body>(shared: &Shared<B>) -> MutexGuard<'_, Arriving<B>> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn data_length<D: Buf>(frame: &Frame<D>) -> usize {
+    frame.data_ref().map_or(0, Buf::remaining)
+}
+
+fn renew(place: &mut Option<Waker>, waker: &Waker) {
+    match place {
+        Some(present) => present.clone_from(waker),
+        None => *place = Some(waker.clone()),
+    }
+}
+
+fn wake(place: &mut Option<Waker>) {
+    if let Some(waker) = place.take() {
+        waker.wake();
+    }
+}

@@ -1,0 +1,69 @@
+//! The body of a response: the service's own, or the layer's.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// The body of a response that came through the layer: the service's own, frame by frame, or a short document of
+    /// the layer's, such as a `202 Accepted`.
+    #[derive(Debug)]
+    pub struct ResponseBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProjection]
+    #[derive(Debug)]
+    enum Kind<B> {
+        Service { #[pin] body: B },
+        Document { document: Option<Bytes> },
+    }
+}
+
+impl<B> ResponseBody<B> {
+    pub(super) fn service(body: B) -> Self {
+        Self { kind: Kind::Service { body } }
+    }
+
+    pub(super) fn document(document: Bytes) -> Self {
+        Self { kind: Kind::Document { document: Some(document) } }
+    }
+}
+
+impl<B: Body> Body for ResponseBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match self.project().kind.project() {
+            KindProjection::Service { body } => {
+                let frame = ready!(body.poll_frame(context));
+                // Costs nothing where the data are `Bytes` already.
+                Poll::Ready(frame.map(|frame| Ok(frame?.map_data(|mut data| data.copy_to_bytes(data.remaining())))))
+            }
+            KindProjection::Document { document } => Poll::Ready(document.take().map(|data| Ok(Frame::data(data)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Service { body } => body.is_end_stream(),
+            Kind::Document { document } => document.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Service { body } => body.size_hint(),
+            Kind::Document { document } => SizeHint::with_exact(document.as_ref().map_or(0, |data| data.len() as u64)),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The caller's own operations.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+
+use super::{Asked, MonitorBody, not_found, problem};
+use crate::{
+    http::{
+        json,
+        problem::{Kind, Problem},
+    },
+    hub::Document,
+    operation::{OperationId, State, Timestamp},
+    store::{ListFilter, Snapshot},
+};
+
+const DEFAULT_LIMIT: usize = 50;
+const LARGEST_LIMIT: usize = 200;
+
+/// One page of the list.
+#[derive(Debug, Default, PartialEq)]
+struct Page {
+    state: Option<State>,
+    after: Option<(Timestamp, OperationId)>,
+    limit: Option<usize>,
+}
+
+/// `GET {base}?state=S&limit=N&after=CURSOR`
+pub(super) fn list(asked: &Asked) -> Response<MonitorBody> {
+    let Some(owner) = &asked.owner else { return not_found() };
+    let page = match Page::parse(asked.parts.uri.query().unwrap_or_default()) {
+        Ok(page) => page,
+        Err(detail) => return problem(Problem::new(Kind::BadRequest).detail(detail)),
+    };
+    let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
+    let filter = ListFilter { state: page.state, after: page.after };
+    // One more than is shown, to see whether there is a next page.
+    let found = asked.hub.store.list(owner, filter, limit + 1);
+    let (shown, more) = found.split_at(limit.min(found.len()));
+    let next = shown.last().filter(|_| !more.is_empty()).map(|last| page.next(last));
+    let mut response = Response::new(MonitorBody::document(write(asked, shown, next.as_deref())));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn write(asked: &Asked, shown: &[Snapshot], next: Option<&str>) -> Bytes {
+    let mut json = Vec::with_capacity(256 * (shown.len() + 1));
+    json::object(&mut json, |list| {
+        list.array("operations", |operations| {
+            for snapshot in shown {
+                let address = asked.address(snapshot.id);
+                operations.object(|operation| {
+                    operation.string("location", address.monitor().to_str().unwrap_or_default());
+                    Document::of(snapshot, &address).write(operation);
+                });
+            }
+        });
+        if let Some(next) = next {
+            list.string("next", next);
+        }
+    });
+    json.into()
+}
+
+impl Page {
+    fn parse(query: &str) -> Result<Self, String> {
+        let mut page = Self::default();
+        for (name, value) in
+            query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        {
+            match name {
+                "state" => {
+                    page.state = Some(
+                        State::named(value).ok_or("state: expected queued, running, succeeded, failed or canceled")?,
+                    )
+                }
+                "limit" => page.limit = Some(parse_limit(value)?),
+                "after" => {
+                    page.after = Some(parse_cursor(value).ok_or("after: expected what `next` of an earlier page says")?)
+                }
+                _ => return Err(format!("unknown parameter {name:?}: expected state, limit or after")),
+            }
+        }
+        Ok(page)
+    }
+
+    /// The query of the page that follows on `last`.
+    fn next(&self, last: &Snapshot) -> String {
+        let mut next = format!("?after={}.{}", last.created.as_millis(), last.id);
+        if let Some(limit) = self.limit {
+            let _infallible = write!(next, "&limit={limit}");
+        }
+        if let Some(state) = self.state {
+            let _infallible = write!(next, "&state={state}");
+        }
+        next
+    }
+}
+
+fn parse_limit(value: &str) -> Result<usize, String> {
+    let limit = value.parse().ok().filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
+    limit.ok_or_else(|| format!("limit: expected a number from 1 to {LARGEST_LIMIT}"))
+}
+
+fn parse_cursor(value: &str) -> Option<(Timestamp, OperationId)> {
+    let (created, id) = value.split_once('.')?;
+    Some((Timestamp::from_millis(created.parse().ok()?), id.parse().ok()?))
+}

@@ -1,0 +1,192 @@
+//! The companion service: one file for each thing one can ask of an operation.
+
+mod body;
+mod cancel;
+mod events;
+mod list;
+mod result;
+mod status;
+mod target;
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+pub use body::MonitorBody;
+use http::{HeaderValue, Method, Request, Response, header, request};
+use target::{Resource, Target};
+use tower_service::Service;
+
+use crate::{
+    http::{
+        accept,
+        prefer::Preferences,
+        problem::{Kind, Problem},
+    },
+    hub::{Address, Hub},
+    operation::{OperationId, Owner},
+    store::Snapshot,
+};
+
+/// Serves the operations: their state, their replies, their events and their cancellation. Made by
+/// [`Operations::monitor`](crate::Operations::monitor).
+///
+/// | request | answer |
+/// |---|---|
+/// | `GET {base}/{id}` | while it runs `202` with the status document, then a redirect to the result; with `Prefer: wait=N` as soon as it ends; with `Accept: text/event-stream` its events |
+/// | `GET {base}/{id}/status` | `200` with the status document |
+/// | `GET {base}/{id}/events` | its events, as server-sent events |
+/// | `GET {base}/{id}/result` | the reply, with `ETag` and `Range` |
+/// | `DELETE {base}/{id}` | cancels a running operation, forgets one that has ended |
+/// | `GET {base}` | the caller's own operations, where [owners](crate::OperationsBuilder::owner) are told apart |
+///
+/// It never fails and is always ready, takes requests of any body, which it does not read, and works whether or not
+/// the router in front has removed the base path: nested, as a route of its own, or as the whole of a server.
+#[derive(Clone)]
+pub struct Monitor {
+    hub: Arc<Hub>,
+}
+
+/// The response of the [`Monitor`]. Dropping it before it is ready changes nothing, but that a `DELETE` that was
+/// polled may have canceled its operation.
+#[must_use = "futures do nothing unless polled"]
+pub struct MonitorFuture(Answer);
+
+#[expect(clippy::large_enum_variant, reason = "most answers are ready, and a box would cost them an allocation")]
+enum Answer {
+    Ready(Option<Response<MonitorBody>>),
+    Waiting(Pin<Box<dyn Future<Output = Response<MonitorBody>> + Send>>),
+}
+
+/// One request to the monitor: who asks, and how.
+struct Asked {
+    hub: Arc<Hub>,
+    parts: request::Parts,
+    owner: Option<Owner>,
+    origin: Option<Box<str>>,
+}
+
+impl Monitor {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+
+    fn answer(&self, parts: request::Parts) -> Answer {
+        let target = Target::of(parts.uri.path(), &self.hub.settings.base_path);
+        let settings = &self.hub.settings;
+        let owner = settings.owner_of.as_ref().and_then(|owner_of| owner_of(&parts));
+        let origin = settings.origin(&parts.headers);
+        let asked = Asked { hub: Arc::clone(&self.hub), parts, owner, origin };
+        match target {
+            None => not_found().into(),
+            Some(Target::Collection) => asked.collection().into(),
+            Some(Target::Operation(id, resource)) => asked.operation(id, resource),
+        }
+    }
+}
+
+impl Asked {
+    fn collection(&self) -> Response<MonitorBody> {
+        match self.reads() {
+            true => list::list(self),
+            false => method_not_allowed("GET, HEAD"),
+        }
+    }
+
+    fn operation(self, id: OperationId, resource: Resource) -> Answer {
+        match resource {
+            Resource::Monitor if self.parts.method == Method::DELETE => Answer::waiting(cancel::cancel(self, id)),
+            Resource::Monitor if !self.reads() => method_not_allowed("GET, HEAD, DELETE").into(),
+            _ if !self.reads() => method_not_allowed("GET, HEAD").into(),
+            Resource::Monitor if accept::wants_event_stream(&self.parts.headers) => events::events(self, id).into(),
+            Resource::Monitor => match Preferences::from_headers(&self.parts.headers).wait {
+                None => status::monitor(&self, id).into(),
+                Some(wait) => Answer::waiting(status::wait(self, id, wait)),
+            },
+            Resource::Status => status::document(&self, id).into(),
+            Resource::Events => events::events(self, id).into(),
+            Resource::Result => result::result(&self, id).into(),
+        }
+    }
+
+    fn reads(&self) -> bool {
+        matches!(self.parts.method, Method::GET | Method::HEAD)
+    }
+
+    fn read(&self, id: OperationId) -> Option<Snapshot> {
+        self.hub.store.read(id, self.owner.as_ref())
+    }
+
+    fn address(&self, id: OperationId) -> Address {
+        self.hub.settings.address(self.origin.as_deref(), id)
+    }
+}
+
+impl<B> Service<Request<B>> for Monitor {
+    type Response = Response<MonitorBody>;
+    type Error = Infallible;
+    type Future = MonitorFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> MonitorFuture {
+        MonitorFuture(self.answer(request.into_parts().0))
+    }
+}
+
+impl Future for MonitorFuture {
+    type Output = Result<Response<MonitorBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Answer::Ready(response) => response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            Answer::Waiting(response) => response.as_mut().poll(context).map(Ok),
+        }
+    }
+}
+
+impl Answer {
+    fn waiting(response: impl Future<Output = Response<MonitorBody>> + Send + 'static) -> Self {
+        Self::Waiting(Box::pin(response))
+    }
+}
+
+impl From<Response<MonitorBody>> for Answer {
+    fn from(response: Response<MonitorBody>) -> Self {
+        Self::Ready(Some(response))
+    }
+}
+
+fn problem(problem: Problem) -> Response<MonitorBody> {
+    problem.into_response().map(MonitorBody::document)
+}
+
+/// The one answer to unknown, expired and other owners' operations.
+fn not_found() -> Response<MonitorBody> {
+    problem(Problem::new(Kind::NotFound))
+}
+
+fn method_not_allowed(allowed: &'static str) -> Response<MonitorBody> {
+    let mut response = problem(Problem::new(Kind::MethodNotAllowed));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Monitor").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for MonitorFuture {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("MonitorFuture").finish_non_exhaustive()
+    }
+}

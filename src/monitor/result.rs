@@ -1,0 +1,109 @@
+//! The reply of an operation.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+
+use super::{Asked, MonitorBody, not_found, problem, status};
+use crate::{
+    http::{
+        conditional,
+        problem::{Kind, Problem},
+        range::{self, Requested},
+    },
+    hub::absence,
+    operation::{OperationId, id, shared_body},
+    store::{End, Snapshot},
+};
+
+/// `GET {id}/result`
+pub(super) fn result(asked: &Asked, id: OperationId) -> Response<MonitorBody> {
+    let Some(snapshot) = asked.read(id) else { return not_found() };
+    match &snapshot.end {
+        Some(end) => reply(asked, &snapshot, end),
+        None => {
+            let mut response = problem(Problem::new(Kind::OperationPending));
+            status::ask_again(&mut response, &snapshot);
+            response
+        }
+    }
+}
+
+/// The reply itself, or the problem document that says why there is none.
+pub(super) fn reply(asked: &Asked, snapshot: &Snapshot, end: &Arc<End>) -> Response<MonitorBody> {
+    let kept = &end.reply;
+    if kept.is_empty()
+        && let Some(kind) = absence(kept.ending())
+    {
+        return problem(Problem::new(kind));
+    }
+    let mut response = Response::new(MonitorBody::empty());
+    *response.status_mut() = kept.status();
+    *response.headers_mut() = kept.headers();
+    if kept.status() == StatusCode::OK {
+        select(asked, snapshot, end, &mut response);
+    } else {
+        *response.body_mut() = whole(end, response.headers_mut());
+    }
+    if asked.parts.method == Method::HEAD {
+        describe_only(&mut response);
+    }
+    response
+}
+
+/// Answers conditional and range requests (RFC 9110, sections 13 and 14), which are about replies of status 200.
+fn select(asked: &Asked, snapshot: &Snapshot, end: &Arc<End>, response: &mut Response<MonitorBody>) {
+    let asked = &asked.parts.headers;
+    let headers = response.headers_mut();
+    let entity_tag = headers.entry(header::ETAG).or_insert_with(|| entity_tag(snapshot.id)).clone();
+    if conditional::not_modified(asked, &entity_tag) {
+        headers.remove(header::CONTENT_TYPE);
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return;
+    }
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let range = asked.get(header::RANGE).filter(|_| conditional::range_applies(asked, &entity_tag));
+    let length = end.reply.body().len() as u64;
+    match range::requested(range, length) {
+        Requested::Whole => *response.body_mut() = whole(end, headers),
+        Requested::Part(part) => {
+            headers.insert(header::CONTENT_RANGE, range::content_range(&part, length));
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            *response.body_mut() =
+                MonitorBody::document(shared_body(Arc::clone(end)).slice(part.start as usize..part.end as usize));
+        }
+        Requested::Unsatisfiable => {
+            *response = problem(Problem::new(Kind::RangeNotSatisfiable));
+            let range = range::content_range_unsatisfiable(length);
+            response.headers_mut().insert(header::CONTENT_RANGE, range);
+        }
+    }
+}
+
+/// An ended operation's reply never changes, so its id says enough.
+fn entity_tag(id: OperationId) -> HeaderValue {
+    let tag = format!("\"{}\"", id.encode(&mut [0; id::TEXT_LENGTH]));
+    HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+fn whole(end: &Arc<End>, headers: &mut HeaderMap) -> MonitorBody {
+    let trailers = end.reply.trailers();
+    if let Some(names) = trailers.as_ref().and_then(announcement) {
+        headers.insert(header::TRAILER, names);
+    }
+    MonitorBody::reply(shared_body(Arc::clone(end)), trailers)
+}
+
+/// HTTP/1 sends only trailers that were announced.
+fn announcement(trailers: &HeaderMap) -> Option<HeaderValue> {
+    let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+    HeaderValue::try_from(names.join(", ")).ok()
+}
+
+/// To `HEAD`, everything but the body.
+fn describe_only(response: &mut Response<MonitorBody>) {
+    let body = std::mem::replace(response.body_mut(), MonitorBody::empty());
+    if let Some(length) = http_body::Body::size_hint(&body).exact() {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+}

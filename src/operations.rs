@@ -1,0 +1,269 @@
+//! The hub a user makes once: gives out the layer, the monitor, the drain.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{HeaderValue, Uri, request};
+
+use crate::{
+    hub::{Clock, Drained, Hub, OwnerOf, Settings},
+    layer::RespondAsyncLayer,
+    monitor::Monitor,
+    operation::Owner,
+    policy::Routes,
+    store::{MemoryLimits, MemoryStore},
+};
+
+/// All operations of an application: made once, it gives out the [layer](Self::layer) that lets requests become
+/// operations and the [monitor](Self::monitor) that serves them.
+///
+/// Cheap to clone; clones share everything.
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::post};
+/// use tower_respond_async::{Operations, Policy};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let operations = Operations::builder().base_path("/operations").build()?;
+/// let app: Router = Router::new()
+///     .route("/renders", post(async || "a picture"))
+///     .layer(operations.layer(Policy::new().budget(Duration::from_millis(300))))
+///     .nest_service("/operations", operations.monitor());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Operations {
+    hub: Arc<Hub>,
+}
+
+impl Operations {
+    /// Begins with the defaults.
+    pub fn builder() -> OperationsBuilder {
+        OperationsBuilder::default()
+    }
+
+    /// The layer that lets requests become operations, on the terms of one [`Policy`](crate::Policy) or of a table of
+    /// [`Routes`]. Layers of the same operations may wrap several services.
+    ///
+    /// A request whose extensions hold a [`Policy`](crate::Policy) has that one instead.
+    #[must_use]
+    pub fn layer(&self, routes: impl Into<Routes>) -> RespondAsyncLayer {
+        RespondAsyncLayer::new(&self.hub, &routes.into())
+    }
+
+    /// The service that tells the state of operations, gives out their replies and cancels them. To be mounted at the
+    /// base path.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        Monitor::new(Arc::clone(&self.hub))
+    }
+
+    /// How many operations run in this process.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.hub.running()
+    }
+
+    /// Shuts down: from now on requests stay in line; operations that run may end within `grace`; those that do not
+    /// are ended as `interrupted`, and event streams and long polls with them. When this returns, no operation and no
+    /// task of this crate is left running, but for handlers that block their thread ([`Drained::blocked`]).
+    ///
+    /// The monitor goes on answering, so call this before the server stops. To be called once; a later call returns as
+    /// soon as nothing runs.
+    ///
+    /// Not cancel safe: if it is dropped half way, the operations that run go on, and new ones are still declined.
+    pub async fn drain(&self, grace: Duration) -> Drained {
+        self.hub.drain(grace).await
+    }
+}
+
+/// Makes [`Operations`].
+#[derive(Clone)]
+#[must_use]
+pub struct OperationsBuilder {
+    base_path: String,
+    public_url: Option<String>,
+    trust_forwarded: bool,
+    owner_of: Option<OwnerOf>,
+    max_operations: usize,
+    max_operations_per_owner: usize,
+    max_kept_operations: usize,
+    max_kept_bytes: usize,
+}
+
+impl Default for OperationsBuilder {
+    fn default() -> Self {
+        Self {
+            base_path: "/operations".to_owned(),
+            public_url: None,
+            trust_forwarded: false,
+            owner_of: None,
+            max_operations: 10_000,
+            max_operations_per_owner: usize::MAX,
+            max_kept_operations: 100_000,
+            max_kept_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+impl OperationsBuilder {
+    /// Where the monitor is mounted, as clients see it; `/operations` by default. It starts with a slash.
+    pub fn base_path(mut self, path: impl Into<String>) -> Self {
+        self.base_path = path.into();
+        self
+    }
+
+    /// The scheme and host, and maybe a path, under which clients reach this application, such as
+    /// `https://api.example.com/v1`. With it, `Location` is a full URL, which some clients need; without it, a path.
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        self.public_url = Some(url.into());
+        self
+    }
+
+    /// Whether `Forwarded` (RFC 7239) and `X-Forwarded-Proto`, `-Host` and `-Prefix` of a request say under which URL
+    /// clients reach this application; not by default. Only for applications that a proxy stands in front of which
+    /// sets or removes them. A [public URL](Self::public_url) goes first.
+    pub fn trust_forwarded(mut self, trust: bool) -> Self {
+        self.trust_forwarded = trust;
+        self
+    }
+
+    /// Tells the principal a request belongs to. Operations are then shown to the principal that began them and to
+    /// nobody else, not even by the difference between another's operation and none; those of requests without a
+    /// principal are shown to requests without one.
+    ///
+    /// It is called for each request that may become an operation and for each request to the monitor, so it should
+    /// be quick, and authentication should come before: say by a middleware that puts the principal into the request's
+    /// extensions. By default nobody is told apart, and whoever knows an operation's id may see it.
+    pub fn owner(mut self, owner_of: impl Fn(&request::Parts) -> Option<Owner> + Send + Sync + 'static) -> Self {
+        self.owner_of = Some(Arc::new(owner_of));
+        self
+    }
+
+    /// How many operations may run at once; 10,000 by default.
+    pub fn max_operations(mut self, operations: usize) -> Self {
+        self.max_operations = operations;
+        self
+    }
+
+    /// How many operations of one owner may run at once; without a limit by default.
+    pub fn max_operations_per_owner(mut self, operations: usize) -> Self {
+        self.max_operations_per_owner = operations;
+        self
+    }
+
+    /// How many operations may be kept at once, running and ended; 100,000 by default.
+    pub fn max_kept_operations(mut self, operations: usize) -> Self {
+        self.max_kept_operations = operations;
+        self
+    }
+
+    /// How many bytes all kept replies may take; 256 MiB by default.
+    ///
+    /// A request is not detached while less room is left than its policy's
+    /// [largest reply](crate::Policy::max_reply) takes, or than an eighth of this, whichever is less.
+    pub fn max_kept_bytes(mut self, bytes: usize) -> Self {
+        self.max_kept_bytes = bytes;
+        self
+    }
+
+    /// Takes what a configuration says, and leaves the rest as it is. Its policies are for the
+    /// [layer](Operations::layer), which takes [`Config::routes`](crate::Config::routes).
+    #[cfg(feature = "config")]
+    pub fn config(mut self, config: &crate::Config) -> Self {
+        self.base_path = config.base_path.clone().unwrap_or(self.base_path);
+        self.public_url = config.public_url.clone().or(self.public_url);
+        self.trust_forwarded = config.trust_forwarded.unwrap_or(self.trust_forwarded);
+        self.max_operations = config.max_operations.unwrap_or(self.max_operations);
+        self.max_operations_per_owner = config.max_operations_per_owner.unwrap_or(self.max_operations_per_owner);
+        self.max_kept_operations = config.max_kept_operations.unwrap_or(self.max_kept_operations);
+        self.max_kept_bytes = config.max_kept_bytes.unwrap_or(self.max_kept_bytes);
+        self
+    }
+
+    /// Makes the operations.
+    ///
+    /// # Errors
+    ///
+    /// Names everything that is wrong with the settings at once.
+    pub fn build(self) -> Result<Operations, BuildError> {
+        let mut faults = Vec::new();
+        let base_path = self.base_path.trim_end_matches('/').into();
+        if !is_path(&self.base_path) {
+            faults.push(Fault::BasePath(self.base_path));
+        }
+        let public_url = self.public_url.as_deref().map(|url| url.trim_end_matches('/').into());
+        if let Some(url) = self.public_url.filter(|url| !is_public_url(url)) {
+            faults.push(Fault::PublicUrl(url));
+        }
+        let limits = [
+            ("max_operations", self.max_operations),
+            ("max_operations_per_owner", self.max_operations_per_owner),
+            ("max_kept_operations", self.max_kept_operations),
+            ("max_kept_bytes", self.max_kept_bytes),
+        ];
+        faults.extend(limits.into_iter().filter(|(_, limit)| *limit == 0).map(|(name, _)| Fault::Zero(name)));
+        if !faults.is_empty() {
+            return Err(BuildError(faults));
+        }
+        let settings = Settings {
+            base_path,
+            public_url,
+            trust_forwarded: self.trust_forwarded,
+            owner_of: self.owner_of,
+            max_operations: self.max_operations,
+            max_operations_per_owner: self.max_operations_per_owner,
+        };
+        let limits = MemoryLimits { operations: self.max_kept_operations, bytes: self.max_kept_bytes };
+        let store = MemoryStore::new(limits, Clock::new());
+        Ok(Operations { hub: Hub::new(settings, Box::new(store)) })
+    }
+}
+
+/// Whether clients can be sent there: a plain absolute path.
+fn is_path(path: &str) -> bool {
+    path.starts_with('/')
+        && !path.starts_with("//")
+        && path.parse::<Uri>().is_ok_and(|uri| uri.path() == path && uri.query().is_none())
+        && HeaderValue::from_str(path).is_ok()
+}
+
+fn is_public_url(url: &str) -> bool {
+    url.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && uri.query().is_none()
+            && !url.contains('#')
+    })
+}
+
+/// The settings are wrong; tells everything that is.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct BuildError(Vec<Fault>);
+
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("base_path: expected a path such as \"/operations\", found {0:?}")]
+    BasePath(String),
+    #[error("public_url: expected a URL such as \"https://api.example.com\", without a query, found {0:?}")]
+    PublicUrl(String),
+    #[error("{0}: expected a number above 0, found 0")]
+    Zero(&'static str),
+}
+
+impl fmt::Debug for OperationsBuilder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("OperationsBuilder")
+            .field("base_path", &self.base_path)
+            .field("public_url", &self.public_url)
+            .field("trust_forwarded", &self.trust_forwarded)
+            .field("max_operations", &self.max_operations)
+            .field("max_operations_per_owner", &self.max_operations_per_owner)
+            .field("max_kept_operations", &self.max_kept_operations)
+            .field("max_kept_bytes", &self.max_kept_bytes)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,119 @@
+//! What operators see: `tracing` events for what happens to operations and, with the feature `metrics`, numbers.
+
+use std::time::Duration;
+
+use tracing::{debug, info};
+
+use crate::{
+    hub::Declined,
+    operation::{OperationId, State},
+    policy::{Limit, Terms},
+    store::Finished,
+};
+
+/// Why a request was detached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It exceeded its budget.
+    Budget,
+    /// Its client preferred not to wait, or to wait for so long only.
+    Preference,
+    /// Its client hung up, and the policy says to go on.
+    Disconnect,
+}
+
+impl Reason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::Preference => "preference",
+            Self::Disconnect => "disconnect",
+        }
+    }
+}
+
+impl Declined {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Limit(Limit::Operations) => "operations",
+            Self::Limit(Limit::OperationsPerOwner) => "operations-per-owner",
+            Self::Limit(Limit::KeptReplies) => "kept-replies",
+            Self::Limit(Limit::RequestBody) => "request-body",
+            Self::ShuttingDown => "shutting-down",
+            Self::NoRuntime => "no-runtime",
+        }
+    }
+}
+
+pub(crate) fn accepted(id: OperationId, terms: &Terms, reason: Reason) {
+    let (route, reason) = (&*terms.name, reason.as_str());
+    debug!(operation.id = %id, route, reason, "operation accepted");
+    numbers::accepted(&terms.name, reason);
+}
+
+pub(crate) fn declined(terms: &Terms, declined: Declined) {
+    let (route, reason) = (&*terms.name, declined.as_str());
+    debug!(route, reason, "operation declined");
+    numbers::declined(&terms.name, reason);
+}
+
+pub(crate) fn finished(id: OperationId, finished: &Finished, kept_bytes: usize) {
+    let (route, state, run_time) = (&*finished.terms.name, finished.state.as_str(), finished.run_time);
+    match finished.state {
+        State::Canceled => info!(operation.id = %id, route, ?run_time, "operation canceled"),
+        _ => debug!(operation.id = %id, route, state, ?run_time, "operation finished"),
+    }
+    numbers::finished(&finished.terms.name, state, run_time, kept_bytes);
+}
+
+pub(crate) fn expired(id: OperationId, kept_bytes: usize) {
+    debug!(operation.id = %id, "operation expired");
+    numbers::kept_bytes(kept_bytes);
+}
+
+pub(crate) fn in_flight(operations: usize) {
+    numbers::in_flight(operations);
+}
+
+#[cfg(feature = "metrics")]
+mod numbers {
+    use std::sync::Arc;
+
+    use metrics::{counter, gauge, histogram};
+
+    use super::Duration;
+
+    pub(super) fn accepted(route: &Arc<str>, reason: &'static str) {
+        counter!("respond_async_accepted_total", "route" => Arc::clone(route), "reason" => reason).increment(1);
+    }
+
+    pub(super) fn declined(route: &Arc<str>, reason: &'static str) {
+        counter!("respond_async_declined_total", "route" => Arc::clone(route), "reason" => reason).increment(1);
+    }
+
+    pub(super) fn finished(route: &Arc<str>, state: &'static str, run_time: Duration, bytes: usize) {
+        histogram!("respond_async_run_time_seconds", "route" => Arc::clone(route), "state" => state).record(run_time);
+        kept_bytes(bytes);
+    }
+
+    pub(super) fn kept_bytes(bytes: usize) {
+        gauge!("respond_async_kept_bytes").set(bytes as f64);
+    }
+
+    pub(super) fn in_flight(operations: usize) {
+        gauge!("respond_async_in_flight").set(operations as f64);
+    }
+}
+
+#[cfg(not(feature = "metrics"))]
+mod numbers {
+    use std::sync::Arc;
+
+    use super::Duration;
+
+    pub(super) fn accepted(_: &Arc<str>, _: &'static str) {}
+    pub(super) fn declined(_: &Arc<str>, _: &'static str) {}
+    pub(super) fn finished(_: &Arc<str>, _: &'static str, _: Duration, _: usize) {}
+    pub(super) fn kept_bytes(_: usize) {}
+    pub(super) fn in_flight(_: usize) {}
+}
