@@ -1,0 +1,91 @@
+//! Draws fractals, which may take milliseconds or minutes: `POST /renders` answers with the picture, at once if it can,
+//! else with `202 Accepted` and a place where the picture will be.
+//!
+//! ```console
+//! $ cargo run --release --example renders
+//! listening on http://127.0.0.1:3000
+//! $ curl --json '{"size": 256}' http://127.0.0.1:3000/renders --output small.png
+//! $ curl --json '{"size": 4096}' --include http://127.0.0.1:3000/renders
+//! ```
+//!
+//! Open the address in a browser to see the exchange as it happens. `HOST` and `PORT` say where to listen; port 0 takes a free one.
+
+mod fractal;
+mod palette;
+mod problem;
+mod render;
+mod view;
+
+use std::{env, error::Error, time::Duration};
+
+use axum::{
+    Router,
+    http::header,
+    response::{Html, IntoResponse},
+    routing::{get, post},
+};
+use tokio::{net::TcpListener, signal};
+use tower_respond_async::{Operations, Policy};
+use tracing_subscriber::EnvFilter;
+
+/// How long a picture may take before its client is told to come back.
+const BUDGET: Duration = Duration::from_millis(300);
+
+/// How long running drawings may go on after the server was told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).init();
+
+    let operations = Operations::builder().base_path("/operations").build()?;
+    let app = Router::new()
+        .route("/", get(page))
+        .route("/renders", post(render::render))
+        .layer(operations.layer(Policy::new().budget(BUDGET).handle(true)))
+        .nest_service("/operations", operations.monitor());
+
+    let listener = TcpListener::bind(address()?).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, app)
+        .with_graceful_shutdown(async move {
+            stop_signal().await;
+            operations.drain(GRACE).await;
+        })
+        .await?;
+    Ok(())
+}
+
+/// The page, which may load nothing from elsewhere.
+async fn page() -> impl IntoResponse {
+    let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                  img-src blob: data:; connect-src 'self'; form-action 'none'; base-uri 'none'";
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(include_str!("page.html")))
+}
+
+fn address() -> Result<(String, u16), Box<dyn Error>> {
+    let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
+    let port = match env::var("PORT") {
+        Ok(port) => port.parse().map_err(|_| format!("PORT must be a number from 0 to 65535, not {port:?}"))?,
+        Err(_) => 3000,
+    };
+    Ok((host, port))
+}
+
+/// Waits for Ctrl-C, or for the `SIGTERM` that service managers send.
+async fn stop_signal() {
+    #[cfg(unix)]
+    let terminated = async {
+        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
+            Ok(mut terminated) => terminated.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+
+    tokio::select! {
+        _ = signal::ctrl_c() => {}
+        _ = terminated => {}
+    }
+}
