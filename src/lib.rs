@@ -1,4 +1,41 @@
-//! A tower layer for the Asynchronous Request-Reply pattern.
+//! A tower layer that keeps slow endpoints from timing out.
+//!
+//! Put one layer around a service. Quick requests stay exactly as they were. A request that turns out slow, or whose
+//! client says `Prefer: respond-async`, is answered `202 Accepted` with a `Location`, goes on by itself, and its reply
+//! waits there, whole, for whoever is entitled to it.
+//!
+//! [`Operations`] is made once; it gives out the [layer](Operations::layer) and the [monitor](Operations::monitor) that
+//! serves what has become of the requests. A [`Policy`] says when a request is detached and what becomes of it.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use axum::{Router, routing::post};
+//! use tower_respond_async::{Operations, Policy};
+//!
+//! async fn report() -> &'static str {
+//!     tokio::time::sleep(Duration::from_secs(5)).await;
+//!     "the report\n"
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let operations = Operations::builder().base_path("/operations").build()?;
+//! let app: Router = Router::new()
+//!     .route("/reports", post(report))
+//!     .layer(operations.layer(Policy::new().budget(Duration::from_millis(300))))
+//!     .nest_service("/operations", operations.monitor());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Words
+//!
+//! - An *operation* is a request that was detached, from its `202` until it is forgotten.
+//! - The *status monitor* is the resource at its `Location` (RFC 9110, section 15.3.3).
+//! - Its *reply* is the buffered response: status, headers, body, trailers.
+//! - The *budget* is how long a client waits in line before its request is detached, the *grace* how long one may wait
+//!   that prefers not to, so that what a handler refuses at once is refused at once.
+//! - The *retention* is how long an operation is kept after its end, the *owner* the principal it belongs to.
 
 mod http;
 mod hub;
@@ -24,7 +61,12 @@ pub use crate::{
         ServiceErrorProblem,
     },
     monitor::{Monitor, MonitorBody, MonitorFuture},
-    operation::{Failure, OperationId, Owner, ParseOperationIdError, Progress, State},
+    operation::{OperationId, Owner, ParseOperationIdError, Progress, State},
     operations::{BuildError, Operations, OperationsBuilder},
     policy::{AtLimit, Completion, Limit, OnDisconnect, Policy, RouteError, Routes, RoutesBuilder, RoutesErrors},
 };
+
+// Compiles what the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -10,8 +10,9 @@ mod timestamp;
 pub use id::{OperationId, ParseOperationIdError};
 pub use owner::Owner;
 pub use progress::Progress;
-pub use state::{Failure, State};
+pub use state::State;
 
 pub(crate) use progress::{ProgressCell, Report};
 pub(crate) use reply::{Ending, Reply, ReplyBuilder, shared_body};
+pub(crate) use state::Failure;
 pub(crate) use timestamp::Timestamp;

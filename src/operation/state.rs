@@ -14,7 +14,8 @@ pub enum State {
     Running,
     /// Its handler replied with a status below 400.
     Succeeded,
-    /// Its handler replied with a status of 400 or more, or there is no handler's reply: see [`Failure`].
+    /// Its handler replied with a status of 400 or more, or it has no reply of its handler: see
+    /// [`problem`](crate::problem).
     Failed,
     /// It was ended on demand.
     Canceled,
@@ -55,9 +56,8 @@ impl fmt::Display for State {
 }
 
 /// Why a failed operation has no reply of its handler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Failure {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
     /// The handler, its response body or one of its destructors panicked.
     Panicked,
     /// The service returned an error in place of a response, or its response body broke off.
@@ -70,27 +70,6 @@ pub enum Failure {
     ReplyTooLarge,
     /// The process shut down before it was done.
     Interrupted,
-}
-
-impl Failure {
-    /// The reason's name on the wire: the `code` in a status document.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Panicked => "panicked",
-            Self::ServiceError => "service-error",
-            Self::TimedOut => "timed-out",
-            Self::Lost => "lost",
-            Self::ReplyTooLarge => "reply-too-large",
-            Self::Interrupted => "interrupted",
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
 }
 
 #[cfg(test)]
