@@ -121,7 +121,9 @@ fn write_string(buffer: &mut Vec<u8>, value: &str) {
     buffer.reserve(value.len() + 2);
     buffer.push(b'"');
     let mut rest = value.as_bytes();
-    while let Some(end) = rest.iter().position(|&byte| needs_escape(byte)) {
+    // Without a branch for each byte, which makes short work of the usual text.
+    let escapes = rest.iter().fold(false, |any, &byte| any | needs_escape(byte));
+    while escapes && let Some(end) = rest.iter().position(|&byte| needs_escape(byte)) {
         let (plain, tail) = rest.split_at(end);
         buffer.extend_from_slice(plain);
         if let Some((&byte, tail)) = tail.split_first() {

@@ -30,13 +30,13 @@ impl Settings {
     pub(crate) fn address(&self, origin: Option<&str>, id: OperationId) -> Address {
         let origin = self.public_url.as_deref().or(origin).unwrap_or_default();
         let length = origin.len() + self.base_path.len() + 1 + id::TEXT_LENGTH + STATUS.len();
-        let mut status = BytesMut::with_capacity(length);
+        let mut status = Vec::with_capacity(length);
         status.put_slice(origin.as_bytes());
         status.put_slice(self.base_path.as_bytes());
         status.put_u8(b'/');
         status.put_slice(id.encode(&mut [0; id::TEXT_LENGTH]).as_bytes());
         status.put_slice(STATUS.as_bytes());
-        Address { status: status.freeze() }
+        Address { status: status.into() }
     }
 }
 

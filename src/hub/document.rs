@@ -110,7 +110,6 @@ pub(crate) fn absence(ending: Ending) -> Option<problem::Kind> {
             Failure::Panicked => problem::Kind::Panicked,
             Failure::ServiceError => problem::Kind::ServiceError,
             Failure::TimedOut => problem::Kind::TimedOut,
-            Failure::Lost => problem::Kind::Lost,
             Failure::ReplyTooLarge => problem::Kind::ReplyTooLarge,
             Failure::Interrupted => problem::Kind::Interrupted,
         }),

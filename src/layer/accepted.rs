@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::future::Client;
 use crate::{
@@ -31,7 +31,7 @@ impl Accepted {
         let mut response = Response::new(self.document().to_json());
         *response.status_mut() = StatusCode::ACCEPTED;
         let headers = response.headers_mut();
-        headers.reserve(7);
+        *headers = HeaderMap::with_capacity(7);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::LOCATION, address.monitor());
         headers.insert(OPERATION_LOCATION, address.status());

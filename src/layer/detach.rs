@@ -57,6 +57,7 @@ pub(super) struct Run {
 }
 
 impl<F, RB, M> Call<F, RB, M> {
+    #[inline]
     pub(super) fn new(handler: F, route: Arc<Route>, service_error: M) -> Self {
         Self { stage: Stage::Handling { handler }, place: Place::InLine(route), service_error }
     }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderValue, Response, header, request};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tracing::Span;
@@ -18,7 +18,7 @@ use super::{
     accepted::Accepted,
     detach::{Call, Run},
     request_body::{Arrival, Arrived},
-    submission::Patience,
+    submission::{Noted, Patience},
 };
 use crate::{
     http::{
@@ -77,11 +77,25 @@ pub(super) struct Client {
     pub(super) span: Span,
 }
 
+impl Client {
+    pub(super) fn of(route: &Route, noted: Noted, parts: &request::Parts) -> Self {
+        let settings = &route.hub.settings;
+        Self {
+            patience: Patience::of(&route.terms.policy, noted, &parts.headers),
+            origin: settings.origin(&parts.headers),
+            owner: settings.owner_of.as_ref().and_then(|owner_of| owner_of(parts)),
+            span: current_span(),
+        }
+    }
+}
+
 impl<F, B: Body, RB, M> ResponseFuture<F, B, RB, M> {
+    #[inline]
     pub(super) fn passing(future: F) -> Self {
         Self { kind: Kind::Passing { future } }
     }
 
+    #[inline]
     pub(super) fn in_line(waiting: Waiting<F, B, RB, M>) -> Self {
         Self { kind: Kind::InLine { waiting } }
     }
@@ -113,6 +127,7 @@ where
     RB: Body + Send + 'static,
     M: MapServiceError<E> + Send + 'static,
 {
+    #[inline]
     pub(super) fn new(
         call: Call<F, RB, M>,
         arrival: Option<Arrival<B>>,
@@ -259,23 +274,16 @@ impl<F, B: Body, RB, M> Drop for Waiting<F, B, RB, M> {
     }
 }
 
+/// The current span, without a look for one where nobody has ever asked for any.
+fn current_span() -> Span {
+    if tracing::dispatcher::has_been_set() { Span::current() } else { Span::none() }
+}
+
 /// Whatever the handler answered, another preference might have been answered otherwise.
 fn in_line<RB>(response: Response<RB>) -> Response<ResponseBody<RB>> {
     let mut response = response.map(ResponseBody::service);
-    vary_by_preference(response.headers_mut());
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("prefer"));
     response
-}
-
-fn vary_by_preference(headers: &mut HeaderMap) {
-    const PREFER: HeaderValue = HeaderValue::from_static("prefer");
-    match headers.entry(header::VARY) {
-        header::Entry::Vacant(place) => {
-            place.insert(PREFER);
-        }
-        header::Entry::Occupied(mut present) => {
-            present.append(PREFER);
-        }
-    }
 }
 
 fn unavailable(terms: &Terms) -> Response<bytes::Bytes> {

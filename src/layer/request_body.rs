@@ -13,11 +13,8 @@ use std::{
 };
 
 use bytes::Buf;
-use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-
-use super::submission;
 
 pin_project! {
     /// The body of a request that came through the layer: the same frames as the body inside.
@@ -54,7 +51,7 @@ struct Arriving<B: Body> {
     pumped_bytes: usize,
     failure: Option<B::Error>,
     failed: bool,
-    /// The client sends nothing before somebody reads, and whether to read is the handler's decision.
+    /// Only the handler may begin to read: that is what tells the client to send (RFC 9110, section 10.1.1).
     hold: bool,
     handler: Option<Waker>,
     layer: Option<Waker>,
@@ -77,16 +74,15 @@ impl<B: Body> RequestBody<B> {
         Self { kind: Kind::Untouched { body } }
     }
 
-    /// Takes a hand on the request's body, unless it has ended already.
-    pub(super) fn watched(request: Request<B>) -> (Request<Self>, Option<Arrival<B>>) {
-        if request.body().is_end_stream() {
-            return (request.map(Self::untouched), None);
+    /// Takes a hand on the body, unless it has ended already. `hold` says that the client sends nothing before somebody
+    /// reads.
+    pub(super) fn watched(body: B, hold: bool) -> (Self, Option<Arrival<B>>) {
+        if body.is_end_stream() {
+            return (Self::untouched(body), None);
         }
-        let hold = submission::expects_continue(request.headers());
-        let (parts, body) = request.into_parts();
         let shared = Arc::new(Mutex::new(Arriving::new(body, hold)));
-        let body = Self { kind: Kind::Arriving { reader: Reader(Arc::clone(&shared)) } };
-        (Request::from_parts(parts, body), Some(Arrival(shared)))
+        let reader = Reader(Arc::clone(&shared));
+        (Self { kind: Kind::Arriving { reader } }, Some(Arrival(shared)))
     }
 }
 

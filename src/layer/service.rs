@@ -14,7 +14,7 @@ use super::{
     MapServiceError, RequestBody, ResponseBody, ResponseFuture, Route, Routing, ServiceErrorProblem,
     detach::Call,
     future::{Client, Waiting},
-    submission::{self, Patience},
+    submission::Noted,
 };
 use crate::{
     hub::OperationHandle,
@@ -55,12 +55,19 @@ impl<S, M> RespondAsync<S, M> {
     /// The route on whose terms the request may be detached. `None` where it must not be.
     fn route<B>(&self, request: &Request<B>) -> Option<Arc<Route>> {
         let listed = self.routing.table.find(request.method(), request.uri().path());
-        let route = match request.extensions().get::<Policy>() {
-            None => Arc::clone(listed?),
-            Some(policy) if policy.methods.contains(request.method()) => self.overridden(listed, policy.clone()),
-            Some(_) => return None,
-        };
-        (!submission::passes_through(request)).then_some(route)
+        match request.extensions().get::<Policy>() {
+            None => listed.map(Arc::clone),
+            Some(policy) if policy.methods.contains(request.method()) => Some(self.overridden(listed, policy.clone())),
+            Some(_) => None,
+        }
+    }
+
+    fn pass<B, F, RB>(&mut self, request: Request<B>) -> ResponseFuture<F, B, RB, M>
+    where
+        S: Service<Request<RequestBody<B>>, Future = F>,
+        B: Body,
+    {
+        ResponseFuture::passing(self.inner.call(request.map(RequestBody::untouched)))
     }
 
     /// The route under the policy that this one request carries.
@@ -92,20 +99,20 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Some(route) = self.route(&request) else {
-            return ResponseFuture::passing(self.inner.call(request.map(RequestBody::untouched)));
-        };
-        let patience = Patience::of(&route.terms.policy, request.headers());
-        let settings = &route.hub.settings;
-        let origin = settings.origin(request.headers());
-        let (owner, request) = submission::owner(settings, request);
-        let (mut request, arrival) = RequestBody::watched(request);
+        let Some(route) = self.route(&request) else { return self.pass(request) };
+        let noted = Noted::of(request.method(), request.headers());
+        if noted.exchanges {
+            return self.pass(request);
+        }
+        let (mut parts, body) = request.into_parts();
+        let client = Client::of(&route, noted, &parts);
         let handle = route.terms.policy.handle.then(|| OperationHandle::new(Arc::clone(&route.hub.watchers)));
         if let Some(handle) = &handle {
-            request.extensions_mut().insert(handle.clone());
+            parts.extensions.insert(handle.clone());
         }
-        let client = Client { patience, origin, owner, span: tracing::Span::current() };
-        let call = Call::new(self.inner.call(request), route, self.service_error.clone());
+        let (body, arrival) = RequestBody::watched(body, noted.expects);
+        let handler = self.inner.call(Request::from_parts(parts, body));
+        let call = Call::new(handler, route, self.service_error.clone());
         ResponseFuture::in_line(Waiting::new(call, arrival, client, handle))
     }
 }

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, header, request};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::{
-    http::prefer::{self, Preferences},
-    hub::Settings,
-    operation::Owner,
+    http::prefer::{self, PREFER, Preferences},
     policy::Policy,
     telemetry::Reason,
 };
@@ -22,7 +20,10 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn of(policy: &Policy, headers: &HeaderMap) -> Self {
+    pub(super) fn of(policy: &Policy, noted: Noted, headers: &HeaderMap) -> Self {
+        if !noted.prefers {
+            return Self { budget: policy.budget, respond_async: false, wait: None };
+        }
         let preferences = Preferences::from_headers(headers);
         let respond_async = preferences.respond_async && policy.honor_respond_async;
         let wait = preferences.wait.filter(|_| policy.honor_wait).map(|wait| wait.min(policy.longest_wait));
@@ -44,31 +45,35 @@ impl Patience {
     }
 }
 
-/// Whether the request is more than one request and one reply, and so must not be touched (R13).
-pub(super) fn passes_through<B>(request: &Request<B>) -> bool {
-    let headers = request.headers();
-    request.method() == Method::CONNECT
-        || headers.contains_key(header::UPGRADE)
-        || headers.get(header::CONTENT_TYPE).is_some_and(is_grpc)
+/// What a request's headers say that matters here, found in one pass: most say nothing of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Noted {
+    pub(super) prefers: bool,
+    /// The client waits to be told that it may send its body (RFC 9110, section 10.1.1).
+    pub(super) expects: bool,
+    /// It is more than one request and one reply, and so must not be touched (R13).
+    pub(super) exchanges: bool,
+}
+
+impl Noted {
+    pub(super) fn of(method: &Method, headers: &HeaderMap) -> Self {
+        let mut noted = Self { exchanges: method == Method::CONNECT, ..Self::default() };
+        for (name, value) in headers {
+            if name == header::CONTENT_TYPE {
+                noted.exchanges |= is_grpc(value);
+            } else if name == header::UPGRADE {
+                noted.exchanges = true;
+            } else if name == header::EXPECT {
+                noted.expects = true;
+            } else if name == PREFER {
+                noted.prefers = true;
+            }
+        }
+        noted
+    }
 }
 
 fn is_grpc(content_type: &HeaderValue) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     content_type.as_bytes().get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
-}
-
-/// Whether the client waits to be told that it may send its body (RFC 9110, section 10.1.1).
-pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::EXPECT)
-}
-
-/// Finds the owner of a request, where the application tells them apart.
-pub(super) fn owner<B>(settings: &Settings, request: Request<B>) -> (Option<Owner>, Request<B>) {
-    match &settings.owner_of {
-        None => (None, request),
-        Some(owner_of) => {
-            let (parts, body): (request::Parts, B) = request.into_parts();
-            (owner_of(&parts), Request::from_parts(parts, body))
-        }
-    }
 }

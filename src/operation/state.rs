@@ -64,8 +64,6 @@ pub(crate) enum Failure {
     ServiceError,
     /// It ran longer than its policy's maximum run time.
     TimedOut,
-    /// Its process died and it may not be run again.
-    Lost,
     /// Its reply was larger than its policy or the store allows.
     ReplyTooLarge,
     /// The process shut down before it was done.
