@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request};
 
 use super::{Asked, MonitorBody, not_found, problem, status};
 use crate::{
@@ -53,7 +53,7 @@ pub(super) fn reply(asked: &Asked, snapshot: &Snapshot, end: &Arc<End>) -> Respo
 
 /// Answers conditional and range requests (RFC 9110, sections 13 and 14), which are about replies of status 200.
 fn select(asked: &Asked, snapshot: &Snapshot, end: &Arc<End>, response: &mut Response<MonitorBody>) {
-    let asked = &asked.parts.headers;
+    let request::Parts { method, headers: asked, .. } = &asked.parts;
     let headers = response.headers_mut();
     let entity_tag = headers.entry(header::ETAG).or_insert_with(|| entity_tag(snapshot.id)).clone();
     if conditional::not_modified(asked, &entity_tag) {
@@ -62,7 +62,9 @@ fn select(asked: &Asked, snapshot: &Snapshot, end: &Arc<End>, response: &mut Res
         return;
     }
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    let range = asked.get(header::RANGE).filter(|_| conditional::range_applies(asked, &entity_tag));
+    // Only `GET` knows ranges (section 14.2).
+    let may_be_part = method == Method::GET && conditional::range_applies(asked, &entity_tag);
+    let range = asked.get(header::RANGE).filter(|_| may_be_part);
     let length = end.reply.body().len() as u64;
     match range::requested(range, length) {
         Requested::Whole => *response.body_mut() = whole(end, headers),
