@@ -7,4 +7,8 @@ mod client;
 mod server;
 mod stage;
 
+mod expect_continue;
+mod first_poll;
+mod hang_ups;
+mod keep_alive;
 mod uploads;

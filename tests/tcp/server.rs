@@ -153,6 +153,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        self.stopping.cancel();
         if let Some(serving) = self.serving.take() {
             serving.abort();
         }

@@ -105,7 +105,7 @@ impl Http1 {
 /// Responses.
 impl Http1 {
     /// Waits until something can be read.
-    pub(super) async fn hear(&mut self) {
+    pub(crate) async fn hear(&mut self) {
         drop(self.reader.fill_buf().await);
     }
 
