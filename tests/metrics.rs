@@ -1,6 +1,7 @@
 //! The numbers that operators see.
 
 #![cfg(feature = "metrics")]
+#![allow(clippy::panic)]
 
 use std::{convert::Infallible, time::Duration};
 

@@ -1,14 +1,14 @@
 //! The answer to a request that was detached: `202 Accepted` (RFC 9110, section 15.3.3).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
-use super::future::Client;
+use super::{Route, future::Client};
 use crate::{
     http::{prefer::PREFERENCE_APPLIED, retry_after},
-    hub::{Document, Hub},
+    hub::Document,
     operation::{OperationId, Report, State, Timestamp},
     policy::Terms,
 };
@@ -21,13 +21,11 @@ pub(super) struct Accepted {
     pub(super) id: OperationId,
     pub(super) created: Timestamp,
     pub(super) progress: Option<Report>,
-    pub(super) terms: Arc<Terms>,
-    pub(super) hub: Arc<Hub>,
 }
 
 impl Accepted {
-    pub(super) fn response(&self, client: &Client) -> Response<Bytes> {
-        let address = self.hub.settings.address(client.origin.as_deref(), self.id);
+    pub(super) fn response(&self, route: &Route, client: &Client) -> Response<Bytes> {
+        let address = route.hub.settings.address(client.origin.as_deref(), self.id);
         let mut response = Response::new(self.document().to_json());
         *response.status_mut() = StatusCode::ACCEPTED;
         let headers = response.headers_mut();
@@ -35,7 +33,7 @@ impl Accepted {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::LOCATION, address.monitor());
         headers.insert(OPERATION_LOCATION, address.status());
-        headers.insert(header::RETRY_AFTER, self.retry_after().into());
+        headers.insert(header::RETRY_AFTER, self.retry_after(&route.terms).into());
         headers.insert(header::VARY, HeaderValue::from_static("prefer"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(applied) = client.patience.applied() {
@@ -54,8 +52,8 @@ impl Accepted {
         }
     }
 
-    fn retry_after(&self) -> u64 {
-        let expected = self.terms.history.expected_remaining(Duration::ZERO);
+    fn retry_after(&self, terms: &Terms) -> u64 {
+        let expected = terms.history.expected_remaining(Duration::ZERO);
         retry_after::seconds(expected, Duration::ZERO, self.id.noise())
     }
 }

@@ -26,7 +26,7 @@ pin_project! {
         #[pin]
         stage: Stage<F, RB>,
         // After the stage: what runs is gone before anybody is told that it is.
-        place: Place,
+        run: Option<Run>,
         service_error: M,
     }
 }
@@ -38,11 +38,6 @@ pin_project! {
         Collecting { reply: Pin<Box<Collect<RB>>> },
         Over,
     }
-}
-
-enum Place {
-    InLine(Arc<Route>),
-    Detached(Run),
 }
 
 /// The run of an operation. When it goes, the operation has ended: if nothing else has ended it, this does.
@@ -58,19 +53,12 @@ pub(super) struct Run {
 
 impl<F, RB, M> Call<F, RB, M> {
     #[inline]
-    pub(super) fn new(handler: F, route: Arc<Route>, service_error: M) -> Self {
-        Self { stage: Stage::Handling { handler }, place: Place::InLine(route), service_error }
-    }
-
-    pub(super) fn route(&self) -> &Arc<Route> {
-        match &self.place {
-            Place::InLine(route) => route,
-            Place::Detached(run) => &run.route,
-        }
+    pub(super) fn new(handler: F, service_error: M) -> Self {
+        Self { stage: Stage::Handling { handler }, run: None, service_error }
     }
 
     pub(super) fn detach(self: Pin<&mut Self>, run: Run) {
-        *self.project().place = Place::Detached(run);
+        *self.project().run = Some(run);
     }
 }
 
@@ -91,7 +79,7 @@ where
     /// Polls the handler, then its reply.
     fn poll_reply(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
         let mut this = self.project();
-        let Place::Detached(run) = this.place else { return Poll::Pending };
+        let Some(run) = this.run else { return Poll::Pending };
         loop {
             match this.stage.as_mut().project() {
                 StageProjection::Handling { handler } => match ready!(handler.poll(context)) {
@@ -123,10 +111,7 @@ where
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let span = match self.as_mut().project().place {
-            Place::Detached(Run { span: Some(span), .. }) => Span::clone(span),
-            _ => Span::none(),
-        };
+        let span = self.run.as_ref().and_then(|run| run.span.as_deref()).map_or_else(Span::none, Span::clone);
         let _entered = span.enter();
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let reply = ready!(self.as_mut().poll_reply(context));
@@ -141,7 +126,7 @@ where
                 Reply::none(Ending::Failed(Failure::Panicked))
             }
         };
-        if let Place::Detached(run) = self.project().place {
+        if let Some(run) = self.project().run {
             run.end(reply);
         }
         Poll::Ready(())

@@ -1,13 +1,14 @@
 //! A request in line: polls its service first and its budget second (R1), and detaches it when the budget is over.
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, header, request};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -53,14 +54,15 @@ pin_project! {
     }
 }
 
-type BoxedCall<F, RB, M> = Pin<Box<Call<F, RB, M>>>;
-
 /// A request in line that may yet be detached.
 pub(super) struct Waiting<F, B: Body, RB, M> {
+    route: Arc<Route>,
     /// Absent once it is answered or detached.
-    call: Option<BoxedCall<F, RB, M>>,
+    call: Option<Pin<Box<Call<F, RB, M>>>>,
     /// The part of the request body that still arrives.
     arrival: Option<Arrival<B>>,
+    /// Whether that has been too large to detach the request.
+    over_limit: bool,
     client: Client,
     handle: Option<OperationHandle>,
     deadline: Option<Deadline>,
@@ -129,13 +131,15 @@ where
 {
     #[inline]
     pub(super) fn new(
+        route: Arc<Route>,
         call: Call<F, RB, M>,
         arrival: Option<Arrival<B>>,
         client: Client,
         handle: Option<OperationHandle>,
     ) -> Self {
         let call = Some(Box::pin(call));
-        Self { call, arrival, client, handle, deadline: None, hung_up: Self::detach_for_nobody }
+        let hung_up = Self::hung_up;
+        Self { route, call, arrival, over_limit: false, client, handle, deadline: None, hung_up }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<ResponseBody<RB>>, E>> {
@@ -144,116 +148,106 @@ where
             self.leave_line();
             return Poll::Ready(answer.map(in_line));
         }
-        if self.poll_budget(context).is_pending() {
-            return Poll::Pending;
-        }
-        self.poll_detach(context).map(Ok)
+        ready!(self.poll_budget(context));
+        self.poll_detach(context).map(|document| Ok(document.map(ResponseBody::document)))
     }
 
+    /// Ready once the budget is over, and from then on.
     fn poll_budget(&mut self, context: &Context<'_>) -> Poll<()> {
-        let (Some(call), Some(budget)) = (&self.call, self.client.patience.budget) else { return Poll::Pending };
-        let deadlines = &call.route().hub.deadlines;
-        let deadline = match &self.deadline {
-            _ if budget.is_zero() => return Poll::Ready(()),
-            Some(deadline) => deadline,
-            None => {
-                self.deadline = Some(deadlines.enter(budget, context.waker()));
-                return Poll::Pending;
-            }
-        };
-        let polled = deadlines.poll(deadline, context);
-        if polled.is_ready() {
-            deadlines.leave(deadline);
-            self.deadline = None;
-            self.client.patience.budget = Some(Duration::ZERO);
+        let Some(budget) = self.client.patience.budget else { return Poll::Pending };
+        if budget.is_zero() {
+            return Poll::Ready(());
         }
-        polled
+        let deadlines = &self.route.hub.deadlines;
+        let Some(deadline) = &self.deadline else {
+            self.deadline = Some(deadlines.enter(budget, context.waker()));
+            return Poll::Pending;
+        };
+        ready!(deadlines.poll(deadline, context));
+        self.client.patience.budget = Some(Duration::ZERO);
+        Poll::Ready(())
     }
 
-    fn poll_detach(&mut self, context: &mut Context<'_>) -> Poll<Response<ResponseBody<RB>>> {
-        let Some(call) = self.call.take() else { return Poll::Pending };
-        let policy = &call.route().terms.policy;
-        let arrival = self.arrival.as_ref();
-        let declined = match arrival.map_or(Arrived::Whole, |body| body.poll_whole(policy.max_request_body, context)) {
-            Arrived::Whole => match self.accept(call, self.client.patience.reason()) {
-                Ok(accepted) => return Poll::Ready(accepted.response(&self.client).map(ResponseBody::document)),
-                Err((call, declined)) => {
-                    self.call = Some(call);
-                    declined
-                }
+    fn poll_detach(&mut self, context: &mut Context<'_>) -> Poll<Response<Bytes>> {
+        let policy = &self.route.terms.policy;
+        let arrived =
+            self.arrival.as_ref().map_or(Arrived::Whole, |body| body.poll_whole(policy.max_request_body, context));
+        match arrived {
+            Arrived::Whole => match self.accept(self.client.patience.reason()) {
+                Ok(accepted) => Poll::Ready(accepted.response(&self.route, &self.client)),
+                Err(declined) => self.decline(declined),
             },
-            // The handler may read it yet.
-            Arrived::OverLimit if policy.at(Limit::RequestBody) == AtLimit::Unavailable => {
-                self.call = Some(call);
-                Declined::Limit(Limit::RequestBody)
-            }
-            Arrived::OverLimit | Arrived::Waiting => {
-                self.call = Some(call);
-                return Poll::Pending;
-            }
-        };
-        self.decline(declined)
+            Arrived::Waiting => Poll::Pending,
+            Arrived::OverLimit => self.over_limit(),
+        }
+    }
+
+    /// The rest of the body is larger than the layer may read into memory; but the handler may yet read it.
+    fn over_limit(&mut self) -> Poll<Response<Bytes>> {
+        let declined = Declined::Limit(Limit::RequestBody);
+        if self.route.terms.policy.at(Limit::RequestBody) == AtLimit::Unavailable {
+            return self.decline(declined);
+        }
+        if !mem::replace(&mut self.over_limit, true) {
+            telemetry::declined(&self.route.terms, declined);
+        }
+        Poll::Pending
     }
 
     /// Keeps the request in line for good, or turns it away where its policy says so.
-    fn decline(&mut self, declined: Declined) -> Poll<Response<ResponseBody<RB>>> {
-        let Some(call) = &self.call else { return Poll::Pending };
-        let terms = Arc::clone(&call.route().terms);
-        telemetry::declined(&terms, declined);
-        self.client.patience.budget = None;
+    fn decline(&mut self, declined: Declined) -> Poll<Response<Bytes>> {
+        let terms = &self.route.terms;
+        telemetry::declined(terms, declined);
         match declined {
             Declined::Limit(limit) if terms.policy.at(limit) == AtLimit::Unavailable => {
-                self.call = None;
+                let response = unavailable(terms);
                 self.leave_line();
-                Poll::Ready(unavailable(&terms).map(ResponseBody::document))
+                Poll::Ready(response)
             }
-            _ => Poll::Pending,
+            _ => {
+                self.client.patience.budget = None;
+                Poll::Pending
+            }
         }
     }
 
-    /// Makes the request an operation; gives the call back where that is declined.
-    fn accept(
-        &mut self,
-        mut call: BoxedCall<F, RB, M>,
-        reason: Reason,
-    ) -> Result<Accepted, (BoxedCall<F, RB, M>, Declined)> {
-        let Route { hub, terms } = &**call.route();
-        let (hub, terms) = (Arc::clone(hub), Arc::clone(terms));
+    /// Makes the request an operation.
+    fn accept(&mut self, reason: Reason) -> Result<Accepted, Declined> {
+        let Route { hub, terms } = &*self.route;
         let id = self.handle.as_ref().map_or_else(OperationId::random, OperationHandle::id);
-        let operation = NewOperation { id, owner: self.client.owner.clone(), terms: Arc::clone(&terms) };
-        let (permit, created) = match hub.accept(operation) {
-            Ok(accepted) => accepted,
-            Err(declined) => return Err((call, declined)),
-        };
-        telemetry::accepted(id, &terms, reason);
+        let owner = self.client.owner.clone();
+        let keep_cookies = owner.is_some();
+        let (permit, created) = hub.accept(NewOperation { id, owner, terms: Arc::clone(terms) })?;
+        let run = Run::new(id, Arc::clone(&self.route), permit, &self.client.span, keep_cookies);
+        telemetry::accepted(id, terms, reason);
         let handle = self.handle.take();
         let progress = handle.as_ref().and_then(OperationHandle::detach);
-        let keep_cookies = self.client.owner.is_some();
-        let route = Arc::clone(call.route());
-        call.as_mut().detach(Run::new(id, route, permit, &self.client.span, keep_cookies));
-        hub.start(id, handle, call);
-        Ok(Accepted { id, created, progress, terms, hub })
+        if let Some(mut call) = self.call.take() {
+            call.as_mut().detach(run);
+            hub.start(id, handle, call);
+        }
+        self.leave_line();
+        Ok(Accepted { id, created, progress })
     }
 
-    /// The client has hung up: as its policy has it, that ends the request, or it goes on as an operation.
-    fn detach_for_nobody(&mut self) {
+    /// The client is gone. As the policy has it, so is the request, or it goes on as an operation.
+    fn hung_up(&mut self) {
         let whole = self.arrival.as_ref().is_none_or(Arrival::is_whole);
-        if let Some(call) = self.call.take_if(|call| call.route().terms.policy.on_disconnect == OnDisconnect::Detach)
-            && whole
+        let goes_on = self.route.terms.policy.on_disconnect == OnDisconnect::Detach;
+        if whole
+            && goes_on
+            && let Err(declined) = self.accept(Reason::Disconnect)
         {
-            let terms = Arc::clone(&call.route().terms);
-            if let Err((_, declined)) = self.accept(call, Reason::Disconnect) {
-                telemetry::declined(&terms, declined);
-            }
+            telemetry::declined(&self.route.terms, declined);
         }
     }
 }
 
 impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
-    /// The handler is done with, one way or the other.
+    /// Nothing is waited for any more.
     fn leave_line(&mut self) {
-        if let (Some(deadline), Some(call)) = (self.deadline.take(), &self.call) {
-            call.route().hub.deadlines.leave(&deadline);
+        if let Some(deadline) = self.deadline.take() {
+            self.route.hub.deadlines.leave(&deadline);
         }
         self.call = None;
         if let Some(handle) = self.handle.take() {
@@ -265,10 +259,10 @@ impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
 impl<F, B: Body, RB, M> Drop for Waiting<F, B, RB, M> {
     fn drop(&mut self) {
         if self.call.is_some() {
-            if let (Some(deadline), Some(call)) = (self.deadline.take(), &self.call) {
-                call.route().hub.deadlines.leave(&deadline);
+            // A handler that has just panicked cannot go on.
+            if !std::thread::panicking() {
+                (self.hung_up)(self);
             }
-            (self.hung_up)(self);
             self.leave_line();
         }
     }
@@ -286,9 +280,13 @@ fn in_line<RB>(response: Response<RB>) -> Response<ResponseBody<RB>> {
     response
 }
 
-fn unavailable(terms: &Terms) -> Response<bytes::Bytes> {
+fn unavailable(terms: &Terms) -> Response<Bytes> {
     let mut response = Problem::new(ProblemKind::Unavailable).into_response();
-    let seconds = retry_after::seconds(terms.history.expected_remaining(Duration::ZERO), Duration::ZERO, 0);
+    let seconds = retry_after::seconds(
+        terms.history.expected_remaining(Duration::ZERO),
+        Duration::ZERO,
+        OperationId::random().noise(),
+    );
     response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     response
 }

@@ -112,8 +112,8 @@ where
         }
         let (body, arrival) = RequestBody::watched(body, noted.expects);
         let handler = self.inner.call(Request::from_parts(parts, body));
-        let call = Call::new(handler, route, self.service_error.clone());
-        ResponseFuture::in_line(Waiting::new(call, arrival, client, handle))
+        let call = Call::new(handler, self.service_error.clone());
+        ResponseFuture::in_line(Waiting::new(route, call, arrival, client, handle))
     }
 }
 
