@@ -64,6 +64,8 @@ pub(super) struct Waiting<F, B: Body, RB, M> {
     client: Client,
     handle: Option<OperationHandle>,
     deadline: Option<Deadline>,
+    /// It is being polled; once that is over and this still holds, it has panicked.
+    polling: bool,
     /// What to do when the client hangs up. A pointer, because only its maker knows that the call may be spawned.
     hung_up: fn(&mut Self),
 }
@@ -135,12 +137,15 @@ where
         handle: Option<OperationHandle>,
     ) -> Self {
         let call = Some(Box::pin(call));
-        Self { call, arrival, client, handle, deadline: None, hung_up: Self::detach_for_nobody }
+        Self { call, arrival, client, handle, deadline: None, polling: false, hung_up: Self::detach_for_nobody }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<ResponseBody<RB>>, E>> {
         let Some(call) = &mut self.call else { return Poll::Pending };
-        if let Poll::Ready(answer) = call.as_mut().poll_handler(context) {
+        self.polling = true;
+        let answer = call.as_mut().poll_handler(context);
+        self.polling = false;
+        if let Poll::Ready(answer) = answer {
             self.leave_line();
             return Poll::Ready(answer.map(in_line));
         }
@@ -255,10 +260,10 @@ impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
         if let (Some(deadline), Some(call)) = (self.deadline.take(), &self.call) {
             call.route().hub.deadlines.leave(&deadline);
         }
-        self.call = None;
         if let Some(handle) = self.handle.take() {
             handle.released();
         }
+        self.call = None;
     }
 }
 
@@ -268,7 +273,10 @@ impl<F, B: Body, RB, M> Drop for Waiting<F, B, RB, M> {
             if let (Some(deadline), Some(call)) = (self.deadline.take(), &self.call) {
                 call.route().hub.deadlines.leave(&deadline);
             }
-            (self.hung_up)(self);
+            // A panic is the end of the request, as without the layer: nobody has hung up.
+            if !self.polling {
+                (self.hung_up)(self);
+            }
             self.leave_line();
         }
     }
