@@ -34,10 +34,9 @@ impl<B: Body> Collect<B> {
         let (mut head, body) = response.into_parts();
         keep_end_to_end(&mut head.headers, keep_cookies);
         let limit = policy.max_reply;
-        let expected = usize::try_from(body.size_hint().lower()).ok().filter(|length| *length <= limit);
-        let reply = expected
-            .and_then(|length| ReplyBuilder::new(Ending::Replied, head.status, &head.headers, length))
-            .ok_or_else(too_large)?;
+        let length = usize::try_from(body.size_hint().lower()).ok().filter(|length| *length <= limit);
+        let begin = |length| ReplyBuilder::new(Ending::Replied, head.status, &head.headers, length);
+        let reply = length.and_then(begin).filter(|reply| reply.size() <= limit).ok_or_else(too_large)?;
         Ok(Self { body, reply: Some(reply), trailers: None, limit })
     }
 }
@@ -51,11 +50,14 @@ impl<B: Body> Future for Collect<B> {
             let frame = ready!(this.body.as_mut().poll_frame(context));
             let Some(mut reply) = this.reply.take() else { return Poll::Pending };
             match frame {
-                None => return Poll::Ready(reply.build(this.trailers.as_ref()).unwrap_or_else(too_large)),
+                None => {
+                    let reply = reply.build(this.trailers.as_ref()).filter(|reply| reply.size() <= *this.limit);
+                    return Poll::Ready(reply.unwrap_or_else(too_large));
+                }
                 // What came before it may look whole and is not (R6).
                 Some(Err(_)) => return Poll::Ready(Reply::none(Ending::Failed(Failure::ServiceError))),
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if data.remaining() > *this.limit - reply.body_length() => return Poll::Ready(too_large()),
+                    Ok(data) if data.remaining() > *this.limit - reply.size() => return Poll::Ready(too_large()),
                     Ok(data) => reply.extend(data),
                     Err(frame) => keep_trailers(this.trailers, frame.into_trailers().ok()),
                 },
@@ -93,9 +95,9 @@ fn keep_end_to_end(headers: &mut HeaderMap, keep_cookies: bool) {
 }
 
 fn keep_trailers(kept: &mut Option<HeaderMap>, trailers: Option<HeaderMap>) {
-    match (kept, trailers) {
-        (Some(kept), Some(trailers)) => kept.extend(trailers),
-        (kept @ None, trailers) => *kept = trailers,
-        (Some(_), None) => {}
+    if let Some(mut trailers) = trailers {
+        // A cookie has no place in a trailer, whoever reads it.
+        keep_end_to_end(&mut trailers, false);
+        kept.get_or_insert_default().extend(trailers);
     }
 }

@@ -66,6 +66,8 @@ pub(super) struct Waiting<F, B: Body, RB, M> {
     client: Client,
     handle: Option<OperationHandle>,
     deadline: Option<Deadline>,
+    /// It is being polled; once that is over and this still holds, it has panicked.
+    polling: bool,
     /// What to do when the client hangs up. A pointer, because only its maker knows that the call may be spawned.
     hung_up: fn(&mut Self),
 }
@@ -139,12 +141,15 @@ where
     ) -> Self {
         let call = Some(Box::pin(call));
         let hung_up = Self::hung_up;
-        Self { route, call, arrival, over_limit: false, client, handle, deadline: None, hung_up }
+        Self { route, call, arrival, over_limit: false, client, handle, deadline: None, polling: false, hung_up }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<ResponseBody<RB>>, E>> {
         let Some(call) = &mut self.call else { return Poll::Pending };
-        if let Poll::Ready(answer) = call.as_mut().poll_handler(context) {
+        self.polling = true;
+        let answer = call.as_mut().poll_handler(context);
+        self.polling = false;
+        if let Poll::Ready(answer) = answer {
             self.leave_line();
             return Poll::Ready(answer.map(in_line));
         }
@@ -249,18 +254,18 @@ impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
         if let Some(deadline) = self.deadline.take() {
             self.route.hub.deadlines.leave(&deadline);
         }
-        self.call = None;
         if let Some(handle) = self.handle.take() {
             handle.released();
         }
+        self.call = None;
     }
 }
 
 impl<F, B: Body, RB, M> Drop for Waiting<F, B, RB, M> {
     fn drop(&mut self) {
         if self.call.is_some() {
-            // A handler that has just panicked cannot go on.
-            if !std::thread::panicking() {
+            // A panic is the end of the request, as without the layer: nobody has hung up.
+            if !self.polling {
                 (self.hung_up)(self);
             }
             self.leave_line();

@@ -58,9 +58,9 @@ impl ReplyBuilder {
         }
     }
 
-    /// The bytes of body so far.
-    pub(crate) fn body_length(&self) -> usize {
-        self.packed.len() - self.headers as usize
+    /// What it takes in memory so far, as the limits count it.
+    pub(crate) fn size(&self) -> usize {
+        self.packed.len()
     }
 
     /// Ends with the trailers. `None` where they are absurdly large.
@@ -236,7 +236,7 @@ mod tests {
             for piece in &body {
                 reply.extend(piece.as_slice());
             }
-            prop_assert_eq!(reply.body_length(), body.concat().len());
+            prop_assert_eq!(reply.size(), packed_size(&headers) + body.concat().len());
             let reply = reply.build(Some(&trailers)).unwrap();
             prop_assert_eq!(sensitive(&reply.headers()), sensitive(&headers));
             prop_assert_eq!(reply.headers(), headers);

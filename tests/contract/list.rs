@@ -3,16 +3,12 @@
 use http::Method;
 use serde_json::Value;
 use tokio::time::sleep;
-use tower_respond_async::{Operations, Owner, Policy, problem::Kind};
+use tower_respond_async::{Operations, Policy, problem::Kind};
 
-use crate::support::{Answer, Job, SECOND, ask, delete, get, millis, operations, post, reply};
+use crate::support::{Answer, Job, SECOND, ask, delete, get, millis, operations, owned, post, reply};
 
 fn with_owners() -> Operations {
-    let owner = |request: &http::request::Parts| {
-        let user = request.headers.get("x-user")?;
-        Some(Owner::new(user.to_str().ok()?))
-    };
-    Operations::builder().owner(owner).build().unwrap()
+    owned().build().unwrap()
 }
 
 async fn begin(operations: &Operations, user: &str) -> Job {

@@ -1,14 +1,28 @@
 //! The contract, in process and under a paused clock: what a request is answered, what the status monitor says, and
 //! the rules that always hold, each by its number.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "so that a test says where it failed")]
+
 mod accepted;
 mod budget;
 mod cancellation;
 mod completion;
+mod disconnect;
+mod drain;
 mod events;
+mod failures;
+mod handle;
+mod limits;
 mod list;
 mod mounting;
+mod outer_layers;
+mod panics;
+mod passing_through;
 mod polling;
 mod preferences;
+mod privacy;
+mod readiness;
+mod request_body;
 mod result;
+mod spans;
 mod support;

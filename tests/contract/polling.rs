@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::Method;
 use tokio::time::sleep;
-use tower_respond_async::{Operations, Owner, Policy, Progress, problem::Kind};
+use tower_respond_async::{Operations, Policy, Progress, problem::Kind};
 
-use crate::support::{Answer, Job, SECOND, ask, get, millis, operations, post, reply, settle, timed};
+use crate::support::{Answer, Job, SECOND, ask, get, millis, operations, owned, post, reply, timed};
 
 const UNKNOWN: &str = "/operations/0b5a4d0e-7d5c-4f0a-9a35-3f8f6ec1c1aa";
 
@@ -166,10 +166,7 @@ async fn a_wait_for_an_operation_that_is_canceled_or_forgotten_ends_with_it() {
 
 #[tokio::test(start_paused = true)]
 async fn unknown_expired_and_foreign_operations_are_the_same_404() {
-    let operations = Operations::builder()
-        .owner(|request| request.headers.get("x-user").map(|user| Owner::new(user.to_str().unwrap())))
-        .build()
-        .unwrap();
+    let operations = owned().build().unwrap();
     let policy = Policy::new().retention(10 * SECOND);
     let begin = async |user| Job::begin_with(&operations, policy.clone(), post(&[("x-user", user)])).await;
     let running = begin("ann").await.location;
@@ -239,5 +236,4 @@ async fn polls_are_told_the_expected_remaining_time_once_it_is_known() {
     sleep(60 * SECOND).await;
     let seconds = get(&operations, &location).await.retry_after();
     assert!((40..=50).contains(&seconds), "{seconds}");
-    settle().await;
 }

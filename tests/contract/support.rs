@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use serde_json::Value;
 use tokio::{sync::oneshot, time::Instant};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
-use tower_respond_async::{OperationHandle, Operations, Policy, RequestBody, problem};
+use tower_respond_async::{OperationHandle, Operations, OperationsBuilder, Owner, Policy, RequestBody, problem};
 
 pub(crate) type Incoming = Request<RequestBody<String>>;
 pub(crate) type ReplyBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -141,6 +141,37 @@ pub(crate) async fn get(operations: &Operations, path: &str) -> Answer {
 
 pub(crate) async fn delete(operations: &Operations, path: &str) -> Answer {
     ask(operations, Method::DELETE, path, &[]).await
+}
+
+/// Sends a request to a service whose requests are detached at once, and returns where it has become an operation.
+pub(crate) async fn detach<S, RB>(operations: &Operations, policy: Policy, service: S) -> String
+where
+    S: Service<Incoming, Response = Response<RB>, Error: Into<BoxError> + Debug, Future: Send + 'static>,
+    RB: Body<Error: Debug> + Send + 'static,
+{
+    let layer = operations.layer(policy.budget(Duration::ZERO));
+    let accepted = send(layer.layer(service), post(&[])).await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+    accepted.header("location").to_owned()
+}
+
+/// Waits until the operation has ended, and returns its result.
+pub(crate) async fn result(operations: &Operations, location: &str) -> Answer {
+    let wait = [("prefer", "wait=60")];
+    assert_eq!(ask(operations, Method::GET, location, &wait).await.status, 303, "it has ended");
+    get(operations, &format!("{location}/result")).await
+}
+
+/// Operations of several owners, told apart by a header of their requests.
+pub(crate) fn owned() -> OperationsBuilder {
+    Operations::builder().owner(|request| Some(Owner::new(request.headers.get("x-user")?.to_str().ok()?)))
+}
+
+/// That nothing is left that would ever wake the runtime: no task, no timer, no turning wheel.
+pub(crate) async fn assert_at_rest(operations: &Operations) {
+    assert_eq!(operations.in_flight(), 0);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
 }
 
 /// The `status` of the status document.
