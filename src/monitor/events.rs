@@ -80,7 +80,9 @@ pub(super) fn events(asked: Asked, id: OperationId) -> Response<MonitorBody> {
     }
     // An id that this operation has not come to is not its own.
     let seen = if seen > Seen::of(&snapshot) { Seen::Nothing } else { seen };
-    let reader = Reader { asked, id, watch, seen, told: None };
+    // What was reported a moment ago may have been told to others only, so this reader, too, looks once more.
+    let told = (seen == Seen::of(&snapshot) && snapshot.progress.is_some()).then(Instant::now);
+    let reader = Reader { asked, id, watch, seen, told };
     let mut response = Response::new(MonitorBody::events(EventStream { next: Some(Box::pin(reader.next())) }));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

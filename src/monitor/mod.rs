@@ -14,11 +14,11 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 pub use body::MonitorBody;
-use http::{HeaderValue, Method, Request, Response, header, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use target::{Resource, Target};
 use tower_service::Service;
 
@@ -55,7 +55,11 @@ pub struct Monitor {
 /// The response of the [`Monitor`]. Dropping it before it is ready changes nothing, but that a `DELETE` that was
 /// polled may have canceled its operation.
 #[must_use = "futures do nothing unless polled"]
-pub struct MonitorFuture(Answer);
+pub struct MonitorFuture {
+    answer: Answer,
+    /// The request is a `HEAD`.
+    without_body: bool,
+}
 
 #[expect(clippy::large_enum_variant, reason = "most answers are ready, and a box would cost them an allocation")]
 enum Answer {
@@ -137,7 +141,8 @@ impl<B> Service<Request<B>> for Monitor {
     }
 
     fn call(&mut self, request: Request<B>) -> MonitorFuture {
-        MonitorFuture(self.answer(request.into_parts().0))
+        let without_body = request.method() == Method::HEAD;
+        MonitorFuture { answer: self.answer(request.into_parts().0), without_body }
     }
 }
 
@@ -145,10 +150,17 @@ impl Future for MonitorFuture {
     type Output = Result<Response<MonitorBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Answer::Ready(response) => response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
-            Answer::Waiting(response) => response.as_mut().poll(context).map(Ok),
+        let mut response = match &mut self.answer {
+            Answer::Ready(response) => match response.take() {
+                Some(response) => response,
+                None => return Poll::Pending,
+            },
+            Answer::Waiting(response) => ready!(response.as_mut().poll(context)),
+        };
+        if self.without_body {
+            remove_body(&mut response);
         }
+        Poll::Ready(Ok(response))
     }
 }
 
@@ -161,6 +173,16 @@ impl Answer {
 impl From<Response<MonitorBody>> for Answer {
     fn from(response: Response<MonitorBody>) -> Self {
         Self::Ready(Some(response))
+    }
+}
+
+/// Leaves what `HEAD` asks for (RFC 9110, section 9.3.2). Not every server takes the body off by itself, and events would
+/// have no end.
+fn remove_body(response: &mut Response<MonitorBody>) {
+    let body = std::mem::replace(response.body_mut(), MonitorBody::empty());
+    let says_length = !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if let Some(length) = http_body::Body::size_hint(&body).exact().filter(|_| says_length) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     }
 }
 

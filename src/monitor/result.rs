@@ -45,9 +45,6 @@ pub(super) fn reply(asked: &Asked, snapshot: &Snapshot, end: &Arc<End>) -> Respo
     } else {
         *response.body_mut() = whole(end, response.headers_mut());
     }
-    if asked.parts.method == Method::HEAD {
-        describe_only(&mut response);
-    }
     response
 }
 
@@ -100,12 +97,4 @@ fn whole(end: &Arc<End>, headers: &mut HeaderMap) -> MonitorBody {
 fn announcement(trailers: &HeaderMap) -> Option<HeaderValue> {
     let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
     HeaderValue::try_from(names.join(", ")).ok()
-}
-
-/// To `HEAD`, everything but the body.
-fn describe_only(response: &mut Response<MonitorBody>) {
-    let body = std::mem::replace(response.body_mut(), MonitorBody::empty());
-    if let Some(length) = http_body::Body::size_hint(&body).exact() {
-        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
-    }
 }

@@ -7,8 +7,11 @@ mod client;
 mod server;
 mod stage;
 
+mod events;
 mod expect_continue;
 mod first_poll;
 mod hang_ups;
 mod keep_alive;
+mod replies;
+mod streams;
 mod uploads;

@@ -103,10 +103,13 @@ impl Http2Stream {
 
     pub(crate) async fn piece(&mut self) -> io::Result<Option<Bytes>> {
         let Response::Body(body) = &mut self.response else { return Err(io::ErrorKind::NotConnected.into()) };
-        if let Some(data) = body.data().await {
+        while let Some(data) = body.data().await {
             let data = data.map_err(io::Error::other)?;
             body.flow_control().release_capacity(data.len()).map_err(io::Error::other)?;
-            return Ok(Some(data));
+            // A frame without data may bear the end.
+            if !data.is_empty() {
+                return Ok(Some(data));
+            }
         }
         self.trailers = body.trailers().await.map_err(io::Error::other)?;
         Ok(None)

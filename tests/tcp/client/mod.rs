@@ -123,11 +123,16 @@ impl Exchange {
     }
 
     pub(crate) async fn head(&mut self) -> response::Parts {
+        self.try_head().await.expect("the head of a response")
+    }
+
+    /// The same where the server may close the connection or reset the stream.
+    pub(crate) async fn try_head(&mut self) -> Option<response::Parts> {
         let head = match self {
             Self::Http1 { connection, .. } => within(connection.head()).await,
             Self::Http2 { stream, .. } => within(stream.head()).await,
         };
-        head.expect("the head of a response")
+        head.ok()
     }
 
     /// The next piece of the response's body, if there is more of it.
