@@ -1,0 +1,13 @@
+//! What the benchmarks share. Each of them uses its part.
+
+#![allow(dead_code, reason = "each benchmark uses its part")]
+
+pub(crate) mod callees;
+pub(crate) mod report;
+pub(crate) mod statistics;
+
+/// Whether this is a short run that only shows that the benchmark works: with `--quick`, and under `cargo test`.
+pub(crate) fn is_quick() -> bool {
+    let given = |wanted: &str| std::env::args().any(|argument| argument == wanted);
+    given("--quick") || !given("--bench")
+}
