@@ -292,7 +292,7 @@ fn unavailable(terms: &Terms) -> Response<Bytes> {
         Duration::ZERO,
         OperationId::random().noise(),
     );
-    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    response.headers_mut().insert(header::RETRY_AFTER, retry_after::value(seconds));
     response
 }
 
