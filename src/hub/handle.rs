@@ -155,10 +155,12 @@ impl Runner {
         self.task.abort();
     }
 
-    /// Tells the handler how its operation ended.
-    pub(super) fn ended(&self, state: State) {
+    /// Tells the handler that its operation has ended, and how, if that is known.
+    pub(super) fn ended(&self, state: Option<State>) {
         if let Some(handle) = &self.handle {
-            handle.end(state);
+            if let Some(state) = state {
+                handle.end(state);
+            }
             handle.released();
         }
     }

@@ -28,7 +28,7 @@ impl Permits {
 
     pub(super) fn acquire(&self, owner: Option<&Owner>) -> Result<Permit, Limit> {
         let below_limit = |running: usize| (running < self.limit).then_some(running + 1);
-        self.running.fetch_update(Ordering::AcqRel, Ordering::Relaxed, below_limit).map_err(|_| Limit::Operations)?;
+        self.running.fetch_update(Ordering::SeqCst, Ordering::Relaxed, below_limit).map_err(|_| Limit::Operations)?;
         // Only counted where it is limited, and where there is an owner to count for.
         let owner = owner.filter(|_| self.limit_per_owner < usize::MAX);
         let permit = Permit(owner.cloned());
@@ -54,7 +54,7 @@ impl Permits {
 
     /// How many operations run.
     pub(super) fn running(&self) -> usize {
-        self.running.load(Ordering::Acquire)
+        self.running.load(Ordering::SeqCst)
     }
 
     /// Waits until none runs.
