@@ -221,9 +221,8 @@ where
         let Route { hub, terms } = &*self.route;
         let id = self.handle.as_ref().map_or_else(OperationId::random, OperationHandle::id);
         let owner = self.client.owner.clone();
-        let keep_cookies = owner.is_some();
         let (permit, created) = hub.accept(NewOperation { id, owner, terms: Arc::clone(terms) })?;
-        let run = Run::new(id, Arc::clone(&self.route), permit, &self.client.span, keep_cookies);
+        let run = Run::new(id, Arc::clone(&self.route), permit, &self.client.span);
         telemetry::accepted(id, terms, reason);
         let handle = self.handle.take();
         let progress = handle.as_ref().and_then(OperationHandle::detach);
