@@ -1,6 +1,9 @@
 //! R12: a shutdown ends everything that is open, and leaves nothing behind.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::body::Body;
 use http::{Method, Request, Response};
@@ -157,5 +160,39 @@ async fn r12_operations_that_are_dropped_leave_no_task() {
         stage.gone().await;
         server.stop().await;
         until("nothing is left running", || tasks() == before).await;
+    }
+}
+
+/// A handler that blocks its thread cannot be stopped. Its operation ends all the same, and nobody waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn r12_a_handler_that_blocks_holds_nobody_up() {
+    for (front, framing) in [(Front::Axum, Framing::Length), (Front::Http2, Framing::Http2)] {
+        let (unblock, blocked) = std::sync::mpsc::channel::<()>();
+        let blocked = Arc::new(Mutex::new(blocked));
+        let stage = Stage::new();
+        let handler = stage.clone();
+        let server = Server::start(front, impatient(), move |_| {
+            let (stage, blocked) = (handler.clone(), Arc::clone(&blocked));
+            async move {
+                let _presence = stage.enter();
+                stage.wait().await;
+                stage.has_read();
+                drop(blocked.lock().unwrap().recv());
+                Response::new(Body::empty())
+            }
+        })
+        .await;
+        let accepted = fetch(server.address, framing, post("/work").body(()).unwrap()).await;
+        let (mut events, mut poll) = waiting(&server, framing, accepted.location()).await;
+        stage.go();
+        stage.read().await;
+        let drained = server.operations.drain(Duration::ZERO).await;
+        assert_eq!((drained.finished, drained.interrupted, drained.blocked), (0, 1, 1), "{front:?} {framing:?}");
+        assert!(events.piece().await.unwrap().unwrap().starts_with(b"event: failed\n"));
+        assert_eq!(events.piece().await.unwrap(), None);
+        assert_eq!(poll.response().await.status, 303);
+        drop(unblock);
+        stage.gone().await;
+        until("its permit is given back", || server.operations.in_flight() == 0).await;
     }
 }
