@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use tower_respond_async::{Completion, Operations, Owner};
+use tower_respond_async::{AtLimit, Completion, Operations, Owner};
 
 use crate::{
     client::{Framing, Received, fetch, get, post, request, result_of},
@@ -143,6 +143,23 @@ async fn head_of_what_is_known_says_no_length() {
         let events = format!("{location}/events");
         let no_more = asked(&server, framing, Method::HEAD, &events, &[("last-event-id", "end")]).await;
         assert_eq!((no_more.status.as_u16(), no_more.header("content-length")), (204, ""));
+    }
+}
+
+/// Nor has the layer's own answer to it a body.
+#[tokio::test]
+async fn a_head_that_is_detached_or_turned_away_has_no_body() {
+    for (front, framing) in ALL {
+        for expected in [202, 503] {
+            let operations = Operations::builder().max_operations(1);
+            let policy = impatient().methods([Method::POST, Method::HEAD]).at_every_limit(AtLimit::Unavailable);
+            let server = Server::start_with(front, operations, policy, |_| std::future::pending()).await;
+            if expected == 503 {
+                assert_eq!(asked(&server, framing, Method::POST, "/work", &[]).await.status, 202);
+            }
+            let head = asked(&server, framing, Method::HEAD, "/work", &[]).await;
+            assert_eq!((head.status.as_u16(), head.body.len()), (expected, 0), "{front:?} {framing:?}");
+        }
     }
 }
 
