@@ -177,7 +177,7 @@ async fn r12_a_handler_that_blocks_holds_nobody_up() {
                 let _presence = stage.enter();
                 stage.wait().await;
                 stage.has_read();
-                drop(blocked.lock().unwrap().recv());
+                let _unblocked = blocked.lock().unwrap().recv();
                 Response::new(Body::empty())
             }
         })
