@@ -2,8 +2,13 @@
 
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
+pub(crate) mod applications;
 pub(crate) mod callees;
+pub(crate) mod client;
+pub(crate) mod generator;
+pub(crate) mod handwritten;
 pub(crate) mod report;
+pub(crate) mod server;
 pub(crate) mod statistics;
 
 /// Whether this is a short run that only shows that the benchmark works: with `--quick`, and under `cargo test`.
