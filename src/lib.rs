@@ -45,6 +45,7 @@ mod operation;
 mod operations;
 mod policy;
 mod store;
+mod sync;
 mod telemetry;
 
 #[cfg(fuzzing)]

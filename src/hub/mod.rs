@@ -11,6 +11,7 @@ mod settings;
 mod shutdown;
 mod sweeper;
 mod watchers;
+mod wheel;
 
 use std::{
     fmt,
@@ -19,7 +20,7 @@ use std::{
 
 pub(crate) use address::Address;
 pub(crate) use clock::Clock;
-pub(crate) use deadlines::{Deadline, Deadlines};
+pub(crate) use deadlines::Deadlines;
 pub(crate) use document::{Document, absence};
 pub use handle::OperationHandle;
 pub(crate) use handle::{PROGRESS_PERIOD, Runner};
@@ -27,6 +28,7 @@ pub(crate) use permits::Permit;
 pub(crate) use settings::{OwnerOf, Settings};
 pub use shutdown::Drained;
 pub(crate) use watchers::{Watch, Watchers};
+pub(crate) use wheel::Deadline;
 
 use crate::{
     operation::{Ending, Failure, OperationId, Owner, Reply, State, Timestamp},
