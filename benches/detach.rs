@@ -58,7 +58,7 @@ fn main() {
 
 /// A handler that waits until it may go on; and the request it gets.
 fn handler<B>(request: Request<B>, gate: Arc<Semaphore>) -> impl Future<Output = Answer> + Send + 'static {
-    drop(request.uri().path().len());
+    drop(request);
     async move {
         let _permit = gate.acquire().await;
         let mut response = Response::new(Full::new(Bytes::from_static(b"{\"rendered\":true}")));
@@ -84,9 +84,8 @@ fn policy() -> Policy {
 
 fn time(threads: &str, runtime: &Runtime, batch: usize, rounds: usize) {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
-    let operations = operations();
     for _ in 0..rounds {
-        ours.push(runtime.block_on(time_ours(operations.clone(), batch)));
+        ours.push(runtime.block_on(time_ours(operations(), batch)));
         bare.push(runtime.block_on(time_bare(batch)));
     }
     let figure = format!("{threads}, beside a bare spawn of the same boxed future");
