@@ -21,9 +21,9 @@ const BATCHES: usize = 16;
 fn main() {
     let rounds = if support::is_quick() { 20 } else { 1_000 };
     for pace in Pace::ALL {
-        report(&format!("{}, requests without a body", pace.name()), pace, &Measured::of(pace, Empty::new(), rounds));
+        report(&format!("{}, requests without a body", pace.name()), pace, &Measured::of(pace, &Empty::new(), rounds));
         let body = Full::new(Bytes::from_static(b"{\"scene\":\"teapot\",\"tiles\":10}"));
-        report(&format!("{}, requests with a body", pace.name()), pace, &Measured::of(pace, body, rounds));
+        report(&format!("{}, requests with a body", pace.name()), pace, &Measured::of(pace, &body, rounds));
     }
 }
 
@@ -31,7 +31,7 @@ fn main() {
 struct Measured(Vec<(Around, Vec<f64>)>);
 
 impl Measured {
-    fn of<B>(pace: Pace, body: B, rounds: usize) -> Self
+    fn of<B>(pace: Pace, body: &B, rounds: usize) -> Self
     where
         B: Body<Data = Bytes> + Clone + Send + Sync + 'static,
         B::Error: Send,

@@ -2,7 +2,7 @@
 //!
 //! Runs itself under valgrind, with fewer and with more calls; the difference is what the calls take.
 
-#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on is to stop")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on is to stop")]
 
 mod support;
 

@@ -1,6 +1,7 @@
 //! What the benchmarks share. Each of them uses its part.
 
 #![allow(dead_code, reason = "each benchmark uses its part")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on is to stop")]
 
 pub(crate) mod applications;
 pub(crate) mod callees;

@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
+
 const REMEMBERED: usize = 32;
 
 /// No answer is larger than this many seconds, spread and all.
@@ -64,6 +66,13 @@ pub(crate) fn seconds(expected_remaining: Option<Duration>, elapsed: Duration, j
     // floor(u * (base / 4 + 1)) for the fraction u = jitter / 2^32, without losing the quarter.
     let spread = (u64::from(jitter) * (base + 4)) >> 34;
     base + spread
+}
+
+/// The field's value. The usual ones are at hand.
+pub(crate) fn value(seconds: u64) -> HeaderValue {
+    const USUAL: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let usual = usize::try_from(seconds).ok().and_then(|seconds| USUAL.get(seconds));
+    usual.map_or_else(|| seconds.into(), |value| HeaderValue::from_static(value))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Where clients find an operation.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
 use super::Settings;
@@ -28,19 +28,34 @@ impl Settings {
     }
 
     pub(crate) fn address(&self, origin: Option<&str>, id: OperationId) -> Address {
-        let origin = self.public_url.as_deref().or(origin).unwrap_or_default();
-        let length = origin.len() + self.base_path.len() + 1 + id::TEXT_LENGTH + STATUS.len();
-        let mut status = Vec::with_capacity(length);
-        status.put_slice(origin.as_bytes());
-        status.put_slice(self.base_path.as_bytes());
-        status.put_u8(b'/');
-        status.put_slice(id.encode(&mut [0; id::TEXT_LENGTH]).as_bytes());
-        status.put_slice(STATUS.as_bytes());
-        Address { status: status.into() }
+        let mut address = Vec::with_capacity(self.address_length(origin));
+        self.write_address(origin, id, &mut address);
+        Address::written(address.into())
+    }
+
+    pub(crate) fn address_length(&self, origin: Option<&str>) -> usize {
+        self.before(origin).len() + self.base_path.len() + 1 + id::TEXT_LENGTH + STATUS.len()
+    }
+
+    /// Writes what [`Address::written`] takes.
+    pub(crate) fn write_address(&self, origin: Option<&str>, id: OperationId, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(self.before(origin).as_bytes());
+        buffer.extend_from_slice(self.base_path.as_bytes());
+        buffer.push(b'/');
+        buffer.extend_from_slice(id.encode(&mut [0; id::TEXT_LENGTH]).as_bytes());
+        buffer.extend_from_slice(STATUS.as_bytes());
+    }
+
+    fn before<'a>(&'a self, origin: Option<&'a str>) -> &'a str {
+        self.public_url.as_deref().or(origin).unwrap_or_default()
     }
 }
 
 impl Address {
+    pub(crate) fn written(status: Bytes) -> Self {
+        Self { status }
+    }
+
     /// The status monitor: `{base}/{id}`.
     pub(crate) fn monitor(&self) -> HeaderValue {
         value(self.status.slice(..self.status.len() - STATUS.len()))
@@ -53,10 +68,8 @@ impl Address {
 
     /// The reply: `{base}/{id}/result`.
     pub(crate) fn result(&self) -> HeaderValue {
-        // Of the same length, so the monitor's part is where it was.
-        let mut result = BytesMut::from(&self.status[..self.status.len() - STATUS.len()]);
-        result.put_slice(RESULT.as_bytes());
-        value(result.freeze())
+        let monitor = &self.status[..self.status.len() - STATUS.len()];
+        value([monitor, RESULT.as_bytes()].concat().into())
     }
 }
 

@@ -30,11 +30,11 @@ impl Tasks {
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Acquire)
+        self.0.draining.load(Ordering::SeqCst)
     }
 
     pub(super) fn drain(&self) {
-        self.0.draining.store(true, Ordering::Release);
+        self.0.draining.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn are_closing(&self) -> bool {

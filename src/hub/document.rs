@@ -51,13 +51,17 @@ impl<'a> Document<'a> {
 
     pub(crate) fn to_json(&self) -> Bytes {
         let mut json = Vec::with_capacity(if self.end.is_some() { 448 } else { 192 });
-        json::object(&mut json, |document| self.write(document));
+        self.write_to(&mut json);
         json.into()
     }
 
+    pub(crate) fn write_to(&self, json: &mut Vec<u8>) {
+        json::object(json, |document| self.write(document));
+    }
+
     pub(crate) fn write(&self, document: &mut Object<'_>) {
-        document.string("id", self.id.encode(&mut [0; id::TEXT_LENGTH]));
-        document.string("status", self.state.as_str());
+        document.plain("id", self.id.encode(&mut [0; id::TEXT_LENGTH]));
+        document.plain("status", self.state.as_str());
         document.display("created", self.created);
         if let Some(progress) = self.progress {
             document.object("progress", |written| {

@@ -33,6 +33,8 @@ struct Shared {
     detached: AtomicBool,
     ended: OnceLock<State>,
     stop: CancellationToken,
+    /// Known once the request has been detached.
+    task: OnceLock<AbortHandle>,
     watchers: Arc<Watchers>,
     created: Instant,
     /// When the watchers were last told of progress, in milliseconds after it was created.
@@ -49,6 +51,7 @@ impl OperationHandle {
             detached: AtomicBool::new(false),
             ended: OnceLock::new(),
             stop: CancellationToken::new(),
+            task: OnceLock::new(),
             watchers,
             created: Instant::now(),
             told: AtomicU64::new(NEVER),
@@ -134,32 +137,54 @@ impl fmt::Debug for OperationHandle {
     }
 }
 
-/// The means to stop the task that runs an operation, and to see how far it is.
+/// The means to stop the task that runs an operation, and to see how far it is. One is kept with each operation that
+/// runs, so it is small: where there is a handle, the handle has it.
 #[derive(Debug)]
-pub(crate) struct Runner {
-    task: AbortHandle,
-    handle: Option<OperationHandle>,
+pub(crate) enum Runner {
+    Task(AbortHandle),
+    Handle(OperationHandle),
 }
 
 impl Runner {
     pub(super) fn new(task: AbortHandle, handle: Option<OperationHandle>) -> Self {
-        Self { task, handle }
+        match handle {
+            None => Self::Task(task),
+            Some(handle) => {
+                let _first = handle.0.task.set(task);
+                Self::Handle(handle)
+            }
+        }
     }
 
     pub(crate) fn progress(&self) -> Option<Report> {
-        self.handle.as_ref().and_then(|handle| handle.0.progress.get())
+        self.handle().and_then(|handle| handle.0.progress.get())
     }
 
     /// Has the task's future dropped, which a poll that is under way delays.
     pub(super) fn abort(&self) {
-        self.task.abort();
+        let task = match self {
+            Self::Task(task) => Some(task),
+            Self::Handle(handle) => handle.0.task.get(),
+        };
+        if let Some(task) = task {
+            task.abort();
+        }
     }
 
-    /// Tells the handler how its operation ended.
-    pub(super) fn ended(&self, state: State) {
-        if let Some(handle) = &self.handle {
-            handle.end(state);
+    /// Tells the handler that its operation has ended, and how, if that is known.
+    pub(super) fn ended(&self, state: Option<State>) {
+        if let Some(handle) = self.handle() {
+            if let Some(state) = state {
+                handle.end(state);
+            }
             handle.released();
+        }
+    }
+
+    fn handle(&self) -> Option<&OperationHandle> {
+        match self {
+            Self::Task(_) => None,
+            Self::Handle(handle) => Some(handle),
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) use watchers::{Watch, Watchers};
 use crate::{
     operation::{Ending, Failure, OperationId, Owner, Reply, State, Timestamp},
     policy::Limit,
-    store::{Cancellation, Finished, Full, NewOperation, Store},
+    store::{Cancellation, Finished, Full, NewOperation, Store, TooLate},
     telemetry,
 };
 
@@ -82,16 +82,24 @@ impl Hub {
             return Err(Declined::NoRuntime);
         }
         let permit = self.permits.acquire(operation.owner.as_ref()).map_err(Declined::Limit)?;
-        match self.store.create(operation) {
+        match self.create(operation) {
             Ok(created) => {
                 self.keep_sweeping();
                 telemetry::in_flight(self.permits.running());
                 Ok((permit, created))
             }
-            Err(Full) => {
+            Err(declined) => {
                 self.permits.release(permit);
-                Err(Declined::Limit(Limit::KeptReplies))
+                Err(declined)
             }
+        }
+    }
+
+    fn create(&self, operation: NewOperation) -> Result<Timestamp, Declined> {
+        // Looked at again, now that a shutdown that begins would wait for the permit.
+        match self.is_open() {
+            true => self.store.create(operation).map_err(|Full| Declined::Limit(Limit::KeptReplies)),
+            false => Err(Declined::ShuttingDown),
         }
     }
 
@@ -101,8 +109,9 @@ impl Hub {
         T: Future<Output = ()> + Send + 'static,
     {
         let runner = Runner::new(self.tasks.spawn(task), handle);
-        if let Err(runner) = self.store.attach(id, runner) {
+        if let Err(TooLate { runner, state }) = self.store.attach(id, runner) {
             // It ended before it could be said who runs it. Where that was on demand, its task is still to be stopped.
+            runner.ended(state);
             runner.abort();
         }
     }
@@ -144,7 +153,7 @@ impl Hub {
             finished.terms.history.record(finished.run_time);
         }
         if let Some(runner) = &finished.runner {
-            runner.ended(finished.state);
+            runner.ended(Some(finished.state));
         }
         telemetry::finished(id, finished, self.store.kept_bytes());
         self.watchers.changed(id);
@@ -168,5 +177,65 @@ impl fmt::Debug for Hub {
 impl Drop for Hub {
     fn drop(&mut self) {
         self.tasks.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::{
+        policy::{Policy, Terms},
+        store::{MemoryLimits, MemoryStore},
+    };
+
+    fn hub() -> Arc<Hub> {
+        let settings = Settings {
+            base_path: "/operations".into(),
+            public_url: None,
+            trust_forwarded: false,
+            owner_of: None,
+            max_operations: 10,
+            max_operations_per_owner: 10,
+        };
+        let limits = MemoryLimits { operations: 10, bytes: 1_000 };
+        Hub::new(settings, Box::new(MemoryStore::new(limits, Clock::new())))
+    }
+
+    fn accept(hub: &Arc<Hub>, id: OperationId) -> Permit {
+        let terms = Arc::new(Terms::new("default".into(), Policy::new()));
+        hub.accept(NewOperation { id, owner: None, terms }).unwrap().0
+    }
+
+    #[tokio::test]
+    async fn r9_what_ends_before_its_task_is_known_is_stopped_and_told_so() {
+        for (forgotten, state) in [(false, State::Canceled), (true, State::Running)] {
+            let hub = hub();
+            let handle = OperationHandle::new(Arc::clone(&hub.watchers));
+            let permit = accept(&hub, handle.id());
+            assert!(matches!(hub.cancel(handle.id(), None), Cancellation::Canceled(_)));
+            assert!(!forgotten || hub.store.forget(handle.id(), None));
+            let (alive, dropped) = oneshot::channel::<()>();
+            hub.start(handle.id(), Some(handle.clone()), async move {
+                let _alive = alive;
+                std::future::pending().await
+            });
+            dropped.await.unwrap_err();
+            assert!(handle.is_canceled());
+            assert_eq!(handle.state(), state);
+            hub.stopped(handle.id(), permit);
+        }
+    }
+
+    #[tokio::test]
+    async fn r12_nothing_is_accepted_once_a_shutdown_has_begun_and_no_permit_is_lost() {
+        let hub = hub();
+        hub.tasks.drain();
+        let terms = Arc::new(Terms::new("default".into(), Policy::new()));
+        let operation = || NewOperation { id: OperationId::random(), owner: None, terms: Arc::clone(&terms) };
+        assert_eq!(hub.create(operation()), Err(Declined::ShuttingDown));
+        assert_eq!(hub.accept(operation()).unwrap_err(), Declined::ShuttingDown);
+        assert_eq!(hub.running(), 0);
     }
 }

@@ -21,6 +21,13 @@ pub(super) struct Permits {
 #[derive(Debug, Default)]
 pub(crate) struct Permit(Option<Owner>);
 
+impl Permit {
+    /// Whether the operation belongs to somebody.
+    pub(crate) fn has_owner(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 impl Permits {
     pub(super) fn new(limit: usize, limit_per_owner: usize) -> Self {
         Self { running: AtomicUsize::new(0), limit, by_owner: DashMap::new(), limit_per_owner, idle: Notify::new() }
@@ -28,12 +35,9 @@ impl Permits {
 
     pub(super) fn acquire(&self, owner: Option<&Owner>) -> Result<Permit, Limit> {
         let below_limit = |running: usize| (running < self.limit).then_some(running + 1);
-        self.running.fetch_update(Ordering::AcqRel, Ordering::Relaxed, below_limit).map_err(|_| Limit::Operations)?;
-        // Only counted where it is limited, and where there is an owner to count for.
-        let owner = owner.filter(|_| self.limit_per_owner < usize::MAX);
-        let permit = Permit(owner.cloned());
+        self.running.fetch_update(Ordering::SeqCst, Ordering::Relaxed, below_limit).map_err(|_| Limit::Operations)?;
         if owner.is_none_or(|owner| self.count(owner)) {
-            Ok(permit)
+            Ok(Permit(owner.cloned()))
         } else {
             self.release(Permit(None));
             Err(Limit::OperationsPerOwner)
@@ -41,7 +45,8 @@ impl Permits {
     }
 
     pub(super) fn release(&self, Permit(owner): Permit) {
-        if let Some(Entry::Occupied(mut count)) = owner.map(|owner| self.by_owner.entry(owner)) {
+        let limited = owner.filter(|_| self.limits_owners());
+        if let Some(Entry::Occupied(mut count)) = limited.map(|owner| self.by_owner.entry(owner)) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
@@ -54,7 +59,7 @@ impl Permits {
 
     /// How many operations run.
     pub(super) fn running(&self) -> usize {
-        self.running.load(Ordering::Acquire)
+        self.running.load(Ordering::SeqCst)
     }
 
     /// Waits until none runs.
@@ -68,7 +73,15 @@ impl Permits {
         }
     }
 
+    /// Whether it matters whose the operations are.
+    fn limits_owners(&self) -> bool {
+        self.limit_per_owner < usize::MAX
+    }
+
     fn count(&self, owner: &Owner) -> bool {
+        if !self.limits_owners() {
+            return true;
+        }
         let mut count = self.by_owner.entry(owner.clone()).or_insert(0);
         let below_limit = *count < self.limit_per_owner;
         if below_limit {

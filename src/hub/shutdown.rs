@@ -7,6 +7,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::Hub;
 use crate::operation::Failure;
 
+/// How long to wait before it is looked again whether one has been accepted in the last moment.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// How long a task may take to stop once it has been told to: only one that blocks its thread takes any time at all.
 const STOP: Duration = Duration::from_secs(1);
 
@@ -31,17 +34,27 @@ impl Hub {
             Some(deadline) => drop(timeout_at(deadline, self.permits.idle()).await),
             None => self.permits.idle().await,
         }
-        let interrupted = self.store.running();
-        for id in &interrupted {
-            self.end(*id, Failure::Interrupted);
-        }
-        let _in_time = timeout(STOP, self.permits.idle()).await;
+        let interrupted = self.interrupt_all().await;
         let blocked = self.permits.running();
         self.tasks.close();
         self.watchers.close();
         let _in_time = timeout(STOP, self.tasks.ended()).await;
-        let interrupted = interrupted.len();
         Drained { finished: running.saturating_sub(interrupted), interrupted, blocked }
+    }
+
+    /// Ends what still runs, and waits until it has stopped. An operation that has its permit may come into the store
+    /// only now, so one look is not enough.
+    async fn interrupt_all(&self) -> usize {
+        let mut interrupted = 0;
+        let give_up = Instant::now() + STOP;
+        loop {
+            let running = self.store.running();
+            interrupted += running.len();
+            running.into_iter().for_each(|id| self.end(id, Failure::Interrupted));
+            if timeout(AGAIN, self.permits.idle()).await.is_ok() || Instant::now() >= give_up {
+                return interrupted;
+            }
+        }
     }
 
     /// How many operations run in this process.

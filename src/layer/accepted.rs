@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use super::{Route, future::Client};
 use crate::{
     http::{prefer::PREFERENCE_APPLIED, retry_after},
-    hub::Document,
+    hub::{Address, Document},
     operation::{OperationId, Report, State, Timestamp},
     policy::Terms,
 };
@@ -23,17 +23,30 @@ pub(super) struct Accepted {
     pub(super) progress: Option<Report>,
 }
 
+/// About what a status document without a message takes.
+const DOCUMENT_LENGTH: usize = 160;
+
 impl Accepted {
     pub(super) fn response(&self, route: &Route, client: &Client) -> Response<Bytes> {
-        let address = route.hub.settings.address(client.origin.as_deref(), self.id);
-        let mut response = Response::new(self.document().to_json());
+        let settings = &route.hub.settings;
+        let origin = client.origin.as_deref();
+        // All that is written for this answer is written into one piece of memory.
+        let mut written = Vec::with_capacity(settings.address_length(origin) + DOCUMENT_LENGTH);
+        settings.write_address(origin, self.id, &mut written);
+        let address_length = written.len();
+        self.document().write_to(&mut written);
+        let mut address = Bytes::from(written);
+        let document = address.split_off(address_length);
+        let address = Address::written(address);
+
+        let mut response = Response::new(document);
         *response.status_mut() = StatusCode::ACCEPTED;
         let headers = response.headers_mut();
         *headers = HeaderMap::with_capacity(7);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::LOCATION, address.monitor());
         headers.insert(OPERATION_LOCATION, address.status());
-        headers.insert(header::RETRY_AFTER, self.retry_after(&route.terms).into());
+        headers.insert(header::RETRY_AFTER, retry_after::value(self.retry_after(&route.terms)));
         headers.insert(header::VARY, HeaderValue::from_static("prefer"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(applied) = client.patience.applied() {

@@ -26,7 +26,7 @@ pin_project! {
         #[pin]
         stage: Stage<F, RB>,
         // After the stage: what runs is gone before anybody is told that it is.
-        run: Option<Run>,
+        run: Run,
         service_error: M,
     }
 }
@@ -41,24 +41,24 @@ pin_project! {
 }
 
 /// The run of an operation. When it goes, the operation has ended: if nothing else has ended it, this does.
+// Small, as there is one in every call.
 pub(super) struct Run {
     id: OperationId,
-    route: Arc<Route>,
+    /// Absent while the call is in line, and once the operation has ended.
+    route: Option<Arc<Route>>,
     permit: Permit,
     /// Boxed, as most applications that run a great many operations have none.
     span: Option<Box<Span>>,
-    keep_cookies: bool,
-    ended: bool,
 }
 
 impl<F, RB, M> Call<F, RB, M> {
     #[inline]
     pub(super) fn new(handler: F, service_error: M) -> Self {
-        Self { stage: Stage::Handling { handler }, run: None, service_error }
+        Self { stage: Stage::Handling { handler }, run: Run::in_line(), service_error }
     }
 
     pub(super) fn detach(self: Pin<&mut Self>, run: Run) {
-        *self.project().run = Some(run);
+        *self.project().run = run;
     }
 }
 
@@ -79,11 +79,11 @@ where
     /// Polls the handler, then its reply.
     fn poll_reply(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
         let mut this = self.project();
-        let Some(run) = this.run else { return Poll::Pending };
+        let Some(route) = &this.run.route else { return Poll::Pending };
         loop {
             match this.stage.as_mut().project() {
                 StageProjection::Handling { handler } => match ready!(handler.poll(context)) {
-                    Ok(response) => match Collect::new(response, &run.route.terms.policy, run.keep_cookies) {
+                    Ok(response) => match Collect::new(response, &route.terms.policy, this.run.permit.has_owner()) {
                         Ok(collect) => this.stage.set(Stage::Collecting { reply: Box::pin(collect) }),
                         Err(absent) => return Poll::Ready(absent),
                     },
@@ -111,7 +111,7 @@ where
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let span = self.run.as_ref().and_then(|run| run.span.as_deref()).map_or_else(Span::none, Span::clone);
+        let span = self.run.span.as_deref().map_or_else(Span::none, Span::clone);
         let _entered = span.enter();
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let reply = ready!(self.as_mut().poll_reply(context));
@@ -126,33 +126,35 @@ where
                 Reply::none(Ending::Failed(Failure::Panicked))
             }
         };
-        if let Some(run) = self.project().run {
-            run.end(reply);
-        }
+        self.project().run.end(reply);
         Poll::Ready(())
     }
 }
 
 impl Run {
-    pub(super) fn new(id: OperationId, route: Arc<Route>, permit: Permit, parent: &Span, keep_cookies: bool) -> Self {
+    /// The run of a call that is not an operation.
+    fn in_line() -> Self {
+        Self { id: OperationId::NIL, route: None, permit: Permit::default(), span: None }
+    }
+
+    pub(super) fn new(id: OperationId, route: Arc<Route>, permit: Permit, parent: &Span) -> Self {
         let own = info_span!(parent: parent, "operation", operation.id = %id);
         // A filter may silence this crate's own spans and no others.
         let span = if own.is_disabled() { parent.clone() } else { own };
         let span = (!span.is_disabled()).then(|| Box::new(span));
-        Self { id, route, permit, span, keep_cookies, ended: false }
+        Self { id, route: Some(route), permit, span }
     }
 
     fn end(&mut self, reply: Reply) {
-        self.ended = true;
-        self.route.hub.finish(self.id, reply);
+        if let Some(Route { hub, .. }) = self.route.take().as_deref() {
+            hub.finish(self.id, reply);
+            hub.stopped(self.id, mem::take(&mut self.permit));
+        }
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if !self.ended {
-            self.end(Reply::none(Ending::Failed(Failure::Interrupted)));
-        }
-        self.route.hub.stopped(self.id, mem::take(&mut self.permit));
+        self.end(Reply::none(Ending::Failed(Failure::Interrupted)));
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header, request};
+use http::{HeaderValue, Method, Response, header, request};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tracing::Span;
@@ -77,6 +77,8 @@ pub(super) struct Client {
     pub(super) patience: Patience,
     pub(super) origin: Option<Box<str>>,
     pub(super) owner: Option<Owner>,
+    /// Whether an answer of the layer's own may have a body: not to `HEAD`.
+    reads_body: bool,
     /// The span that was current at the call (R11).
     pub(super) span: Span,
 }
@@ -88,8 +90,13 @@ impl Client {
             patience: Patience::of(&route.terms.policy, noted, &parts.headers),
             origin: settings.origin(&parts.headers),
             owner: settings.owner_of.as_ref().and_then(|owner_of| owner_of(parts)),
+            reads_body: parts.method != Method::HEAD,
             span: current_span(),
         }
+    }
+
+    fn body<RB>(&self, document: Bytes) -> ResponseBody<RB> {
+        ResponseBody::document(if self.reads_body { document } else { Bytes::new() })
     }
 }
 
@@ -154,7 +161,7 @@ where
             return Poll::Ready(answer.map(in_line));
         }
         ready!(self.poll_budget(context));
-        self.poll_detach(context).map(|document| Ok(document.map(ResponseBody::document)))
+        self.poll_detach(context).map(|response| Ok(response.map(|document| self.client.body(document))))
     }
 
     /// Ready once the budget is over, and from then on.
@@ -221,9 +228,8 @@ where
         let Route { hub, terms } = &*self.route;
         let id = self.handle.as_ref().map_or_else(OperationId::random, OperationHandle::id);
         let owner = self.client.owner.clone();
-        let keep_cookies = owner.is_some();
         let (permit, created) = hub.accept(NewOperation { id, owner, terms: Arc::clone(terms) })?;
-        let run = Run::new(id, Arc::clone(&self.route), permit, &self.client.span, keep_cookies);
+        let run = Run::new(id, Arc::clone(&self.route), permit, &self.client.span);
         telemetry::accepted(id, terms, reason);
         let handle = self.handle.take();
         let progress = handle.as_ref().and_then(OperationHandle::detach);
@@ -292,7 +298,7 @@ fn unavailable(terms: &Terms) -> Response<Bytes> {
         Duration::ZERO,
         OperationId::random().noise(),
     );
-    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    response.headers_mut().insert(header::RETRY_AFTER, retry_after::value(seconds));
     response
 }
 

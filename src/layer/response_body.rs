@@ -34,7 +34,7 @@ impl<B> ResponseBody<B> {
     }
 
     pub(super) fn document(document: Bytes) -> Self {
-        Self { kind: Kind::Document { document: Some(document) } }
+        Self { kind: Kind::Document { document: Some(document).filter(|document| !document.is_empty()) } }
     }
 }
 

@@ -109,5 +109,5 @@ pub(super) fn ask_again(response: &mut Response<MonitorBody>, snapshot: &Snapsho
     // Another number at each poll, as clients that came together once should not for ever.
     let jitter = snapshot.id.noise().wrapping_add(elapsed.subsec_millis().wrapping_mul(0x9E37_79B9));
     let seconds = retry_after::seconds(expected, elapsed, jitter);
-    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    response.headers_mut().insert(header::RETRY_AFTER, retry_after::value(seconds));
 }

@@ -11,7 +11,9 @@ use std::{
 
 use dashmap::{DashMap, Entry, mapref::one::RefMut};
 
-use super::{Cancellation, End, Finished, Full, ListFilter, NewOperation, Snapshot, Store, Swept, expiry::Expiry};
+use super::{
+    Cancellation, End, Finished, Full, ListFilter, NewOperation, Snapshot, Store, Swept, TooLate, expiry::Expiry,
+};
 use crate::{
     hub::{Clock, Runner},
     operation::{Ending, Failure, OperationId, Owner, Reply, Timestamp},
@@ -157,13 +159,14 @@ impl Store for MemoryStore {
         Ok(created)
     }
 
-    fn attach(&self, id: OperationId, runner: Runner) -> Result<(), Runner> {
+    fn attach(&self, id: OperationId, runner: Runner) -> Result<(), TooLate> {
         match self.operations.get_mut(&id).as_deref_mut().map(|record| &mut record.stage) {
             Some(Stage::Running(place)) => {
                 *place = Some(runner);
                 Ok(())
             }
-            _ => Err(runner),
+            Some(Stage::Ended(end)) => Err(TooLate { runner, state: Some(end.reply.state()) }),
+            None => Err(TooLate { runner, state: None }),
         }
     }
 

@@ -24,7 +24,7 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
 
     /// Entrusts the operation with the means to stop whoever runs it here. Gives them back where it has ended
     /// meanwhile.
-    fn attach(&self, id: OperationId, runner: Runner) -> Result<(), Runner>;
+    fn attach(&self, id: OperationId, runner: Runner) -> Result<(), TooLate>;
 
     /// Ends a running operation with this reply, or with `reply-too-large` where the store has no room for it.
     /// `None`, and nothing changes, where the operation has ended already or is unknown.
@@ -62,6 +62,14 @@ pub(crate) struct NewOperation {
 /// The store has no room for another operation or its reply.
 #[derive(Debug)]
 pub(crate) struct Full;
+
+/// An operation has ended before its runner was attached.
+#[derive(Debug)]
+pub(crate) struct TooLate {
+    pub(crate) runner: Runner,
+    /// Unknown where it has been forgotten since.
+    pub(crate) state: Option<State>,
+}
 
 /// An operation that has just ended.
 #[derive(Debug)]

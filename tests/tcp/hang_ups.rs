@@ -145,6 +145,35 @@ async fn r4_within_the_budget_the_request_goes_on_if_its_policy_says_so() {
     }
 }
 
+/// A body of known length is whole when its last byte is read, though nobody has asked whether more comes.
+#[tokio::test]
+async fn r3_a_body_read_to_its_last_byte_is_whole() {
+    for front in HTTP1 {
+        let policy = patient().on_disconnect(OnDisconnect::Detach);
+        let (server, stage) = serve(front, policy, |stage, mut request: Request<Body>| async move {
+            let _presence = stage.enter();
+            let mut read = 0;
+            while read < 4 {
+                read += request.body_mut().frame().await.unwrap().unwrap().into_data().unwrap().len();
+            }
+            stage.has_read();
+            stage.wait().await;
+            assert!(request.body_mut().frame().await.is_none());
+            stage.has_finished();
+            Response::new(Body::empty())
+        })
+        .await;
+        let mut waiting = Exchange::begin(server.address, Framing::Length, post("/work").body(()).unwrap(), 4).await;
+        waiting.send(b"work").await;
+        stage.read().await;
+        drop(waiting);
+        until("it is detached", || server.operations.in_flight() == 1).await;
+        stage.go();
+        stage.finished().await;
+        is_idle(&server).await;
+    }
+}
+
 #[tokio::test]
 async fn r4_after_the_202_the_operation_goes_on() {
     for (front, framing) in ALL {

@@ -124,8 +124,7 @@ impl Http1 {
 
     pub(crate) async fn piece(&mut self) -> io::Result<Option<Bytes>> {
         match self.rest {
-            Rest::Nothing => Ok(None),
-            Rest::Bytes(0) => Ok(None),
+            Rest::Nothing | Rest::Bytes(0) => Ok(None),
             Rest::Bytes(left) => {
                 let piece = self.at_most(left).await?;
                 self.rest = Rest::Bytes(left - piece.len());
