@@ -37,11 +37,15 @@ impl Client {
     pub(crate) fn receive(&mut self) -> Answer {
         let answer = self.receive_head();
         let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        self.receive_exactly(length);
+        answer
+    }
+
+    pub(crate) fn receive_exactly(&mut self, length: usize) {
         while self.arrived.len() < length {
             self.wait();
         }
         self.arrived.drain(..length);
-        answer
     }
 
     /// Reads the head of a response.
