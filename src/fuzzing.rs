@@ -53,5 +53,5 @@ pub fn range_applies(headers: &HeaderMap, entity_tag: &HeaderValue) -> bool {
 /// The origin that proxies tell.
 #[must_use]
 pub fn origin(headers: &HeaderMap) -> Option<String> {
-    forwarded::origin(headers)
+    forwarded::origin(headers, None)
 }

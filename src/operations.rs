@@ -2,9 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Uri, request};
+use http::request;
 
 use crate::{
+    http::address::{is_base_path, is_public_url},
     hub::{Clock, Drained, Hub, OwnerOf, Settings},
     layer::RespondAsyncLayer,
     monitor::Monitor,
@@ -189,13 +190,13 @@ impl OperationsBuilder {
     /// Names everything that is wrong with the settings at once.
     pub fn build(self) -> Result<Operations, BuildError> {
         let mut faults = Vec::new();
-        let base_path = self.base_path.trim_end_matches('/').into();
-        if !is_path(&self.base_path) {
-            faults.push(Fault::BasePath(self.base_path));
+        let base_path = self.base_path.strip_suffix('/').unwrap_or(&self.base_path);
+        if !is_base_path(base_path) || self.base_path.is_empty() {
+            faults.push(Fault::BasePath(self.base_path.clone()));
         }
-        let public_url = self.public_url.as_deref().map(|url| url.trim_end_matches('/').into());
-        if let Some(url) = self.public_url.filter(|url| !is_public_url(url)) {
-            faults.push(Fault::PublicUrl(url));
+        let public_url = self.public_url.as_deref().map(|url| url.strip_suffix('/').unwrap_or(url));
+        if let Some(url) = public_url.filter(|url| !is_public_url(url)) {
+            faults.push(Fault::PublicUrl(url.to_owned()));
         }
         let limits = [
             ("max_operations", self.max_operations),
@@ -208,8 +209,8 @@ impl OperationsBuilder {
             return Err(BuildError(faults));
         }
         let settings = Settings {
-            base_path,
-            public_url,
+            base_path: base_path.into(),
+            public_url: public_url.map(Into::into),
             trust_forwarded: self.trust_forwarded,
             owner_of: self.owner_of,
             max_operations: self.max_operations,
@@ -219,23 +220,6 @@ impl OperationsBuilder {
         let store = MemoryStore::new(limits, Clock::new());
         Ok(Operations { hub: Hub::new(settings, Box::new(store)) })
     }
-}
-
-/// Whether clients can be sent there: a plain absolute path.
-fn is_path(path: &str) -> bool {
-    path.starts_with('/')
-        && !path.starts_with("//")
-        && path.parse::<Uri>().is_ok_and(|uri| uri.path() == path && uri.query().is_none())
-        && HeaderValue::from_str(path).is_ok()
-}
-
-fn is_public_url(url: &str) -> bool {
-    url.parse::<Uri>().is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-            && uri.query().is_none()
-            && !url.contains('#')
-    })
 }
 
 /// The settings are wrong; tells everything that is.

@@ -71,8 +71,9 @@ pub(crate) fn expired(id: OperationId, kept_bytes: usize) {
     numbers::kept_bytes(kept_bytes);
 }
 
-pub(crate) fn in_flight(operations: usize) {
-    numbers::in_flight(operations);
+/// One operation more, or one less, runs.
+pub(crate) fn in_flight(change: i8) {
+    numbers::in_flight(change);
 }
 
 #[cfg(feature = "metrics")]
@@ -100,8 +101,9 @@ mod numbers {
         gauge!("respond_async_kept_bytes").set(bytes as f64);
     }
 
-    pub(super) fn in_flight(operations: usize) {
-        gauge!("respond_async_in_flight").set(operations as f64);
+    pub(super) fn in_flight(change: i8) {
+        // Not set, as two threads might do that in the wrong order.
+        gauge!("respond_async_in_flight").increment(change);
     }
 }
 
@@ -115,5 +117,5 @@ mod numbers {
     pub(super) fn declined(_: &Arc<str>, _: &'static str) {}
     pub(super) fn finished(_: &Arc<str>, _: &'static str, _: Duration, _: usize) {}
     pub(super) fn kept_bytes(_: usize) {}
-    pub(super) fn in_flight(_: usize) {}
+    pub(super) fn in_flight(_: i8) {}
 }

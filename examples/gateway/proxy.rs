@@ -70,6 +70,7 @@ impl Backend {
 
         let headers = request.headers_mut();
         headers::remove_hop_by_hop(headers);
+        headers::join_cookies(headers);
         headers::set_forwarded(headers, client, host.as_ref(), self.trust_forwarded);
         headers::add_via(headers, received);
         if let Some(host) = host.and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {

@@ -20,9 +20,9 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// `scheme://host`, with the path of `X-Forwarded-Prefix` behind it if there is one; never with a
 /// slash at the end.
 ///
-/// Of a list, the first element counts: the proxy next to the client. The host may come from `Host`
-/// when only the scheme was told. `None` when something is missing or not clean.
-pub(crate) fn origin(headers: &HeaderMap) -> Option<String> {
+/// Of a list, the first element counts: the proxy next to the client. The host may come from `Host`,
+/// or from the request's own `authority` where there is none, when only the scheme was told. `None` when something is missing or not clean.
+pub(crate) fn origin(headers: &HeaderMap, authority: Option<&str>) -> Option<String> {
     let told = match headers.get(FORWARDED) {
         Some(line) => Told::by_forwarded(line.as_bytes()),
         None => Told::by_x_forwarded(headers),
@@ -30,7 +30,7 @@ pub(crate) fn origin(headers: &HeaderMap) -> Option<String> {
     let scheme = known_scheme(&told.scheme)?;
     let host = match &told.host {
         Some(host) => host,
-        None => only_host(headers)?,
+        None => only_host(headers).or(authority.map(str::as_bytes))?,
     };
     let prefix = first(headers, X_FORWARDED_PREFIX).unwrap_or_default();
     let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);

@@ -1,6 +1,7 @@
 //! The words on the wire: pure parsing and writing, no I/O.
 
 pub(crate) mod accept;
+pub(crate) mod address;
 pub(crate) mod conditional;
 pub(crate) mod forwarded;
 pub(crate) mod grammar;

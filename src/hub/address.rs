@@ -1,7 +1,7 @@
 //! Where clients find an operation.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Uri, uri::Authority};
 
 use super::Settings;
 use crate::{
@@ -20,11 +20,13 @@ pub(crate) struct Address {
 }
 
 impl Settings {
-    /// What stands before the base path for the sender of this request: nothing, the public URL, or what trusted
-    /// proxies say.
-    pub(crate) fn origin(&self, headers: &HeaderMap) -> Option<Box<str>> {
-        let forwarded = self.trust_forwarded.then(|| forwarded::origin(headers)).flatten();
-        forwarded.map(String::into_boxed_str)
+    /// What stands before the base path for the sender of this request, as far as trusted proxies say. Not looked for
+    /// where the public URL says it.
+    pub(crate) fn origin(&self, uri: &Uri, headers: &HeaderMap) -> Option<Box<str>> {
+        if !self.trust_forwarded || self.public_url.is_some() {
+            return None;
+        }
+        forwarded::origin(headers, uri.authority().map(Authority::as_str)).map(String::into_boxed_str)
     }
 
     pub(crate) fn address(&self, origin: Option<&str>, id: OperationId) -> Address {

@@ -139,7 +139,7 @@ mod tests {
             deadlines.poll(deadline, context)
         })
         .await;
-        deadlines.leave(&deadline.unwrap());
+        deadline.iter().for_each(|deadline| deadlines.leave(deadline));
     }
 
     #[tokio::test(start_paused = true)]

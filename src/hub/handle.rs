@@ -86,8 +86,8 @@ impl OperationHandle {
         }
     }
 
-    /// Whether the work is no longer wanted: the operation was canceled, ran too long or is to end because of a
-    /// shutdown, or the client hung up before the request was detached.
+    /// Whether the work is no longer wanted: the operation has ended, be it that it was canceled, ran too long or was
+    /// interrupted by a shutdown; or the client of a request in line has hung up, or has got the whole of its response.
     #[must_use]
     pub fn is_canceled(&self) -> bool {
         self.0.stop.is_cancelled()

@@ -87,7 +87,7 @@ impl Hub {
         match self.create(operation) {
             Ok(created) => {
                 self.keep_sweeping();
-                telemetry::in_flight(self.permits.running());
+                telemetry::in_flight(1);
                 Ok((permit, created))
             }
             Err(declined) => {
@@ -146,7 +146,7 @@ impl Hub {
     /// Nothing of the operation runs any more.
     pub(crate) fn stopped(&self, id: OperationId, permit: Permit) {
         self.permits.release(permit);
-        telemetry::in_flight(self.permits.running());
+        telemetry::in_flight(-1);
         self.watchers.stopped(id);
     }
 

@@ -16,6 +16,11 @@ use crate::{
     policy::Policy,
 };
 
+const LARGEST_RESERVATION: usize = 64 * 1024;
+
+/// After so many frames that were ready at once, others get their turn, and the operation can be ended.
+const FRAMES_IN_A_ROW: usize = 64;
+
 pin_project! {
     /// A reply whose body is still coming.
     pub(super) struct Collect<B> {
@@ -35,7 +40,10 @@ impl<B: Body> Collect<B> {
         keep_end_to_end(&mut head.headers, keep_cookies);
         let limit = policy.max_reply;
         let length = usize::try_from(body.size_hint().lower()).ok().filter(|length| *length <= limit);
-        let begin = |length| ReplyBuilder::new(Ending::Replied, head.status, &head.headers, length);
+        // A body may promise more than it has, so memory is taken for a part of it only.
+        let begin = |length: usize| {
+            ReplyBuilder::new(Ending::Replied, head.status, &head.headers, length.min(LARGEST_RESERVATION))
+        };
         let reply = length.and_then(begin).filter(|reply| reply.size() <= limit).ok_or_else(too_large)?;
         Ok(Self { body, reply: Some(reply), trailers: None, limit })
     }
@@ -46,7 +54,7 @@ impl<B: Body> Future for Collect<B> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
         let mut this = self.project();
-        loop {
+        for _ in 0..FRAMES_IN_A_ROW {
             let frame = ready!(this.body.as_mut().poll_frame(context));
             let Some(mut reply) = this.reply.take() else { return Poll::Pending };
             match frame {
@@ -64,6 +72,8 @@ impl<B: Body> Future for Collect<B> {
             }
             *this.reply = Some(reply);
         }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

@@ -146,10 +146,24 @@ impl Run {
     }
 
     fn end(&mut self, reply: Reply) {
-        if let Some(Route { hub, .. }) = self.route.take().as_deref() {
-            hub.finish(self.id, reply);
-            hub.stopped(self.id, mem::take(&mut self.permit));
+        if let Some(route) = self.route.take() {
+            // Stopped even if a subscriber or a recorder panics when it is told of the end.
+            let stopped = Stopped { id: self.id, permit: mem::take(&mut self.permit), route };
+            stopped.route.hub.finish(self.id, reply);
         }
+    }
+}
+
+/// The end of a run: when it goes, the operation's permit is given back.
+struct Stopped {
+    id: OperationId,
+    permit: Permit,
+    route: Arc<Route>,
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.route.hub.stopped(self.id, mem::take(&mut self.permit));
     }
 }
 

@@ -88,7 +88,7 @@ impl Client {
         let settings = &route.hub.settings;
         Self {
             patience: Patience::of(&route.terms.policy, noted, &parts.headers),
-            origin: settings.origin(&parts.headers),
+            origin: settings.origin(&parts.uri, &parts.headers),
             owner: settings.owner_of.as_ref().and_then(|owner_of| owner_of(parts)),
             reads_body: parts.method != Method::HEAD,
             span: current_span(),
@@ -157,8 +157,10 @@ where
         let answer = call.as_mut().poll_handler(context);
         self.polling = false;
         if let Poll::Ready(answer) = answer {
+            // The body may still be made by somebody who looks at the handle.
+            let handle = self.handle.take();
             self.leave_line();
-            return Poll::Ready(answer.map(in_line));
+            return Poll::Ready(answer.map(|response| in_line(response, handle)));
         }
         ready!(self.poll_budget(context));
         self.poll_detach(context).map(|response| Ok(response.map(|document| self.client.body(document))))
@@ -176,6 +178,7 @@ where
             return Poll::Pending;
         };
         ready!(deadlines.poll(deadline, context));
+        self.leave_wheel();
         self.client.patience.budget = Some(Duration::ZERO);
         Poll::Ready(())
     }
@@ -255,11 +258,15 @@ where
 }
 
 impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
-    /// Nothing is waited for any more.
-    fn leave_line(&mut self) {
+    fn leave_wheel(&mut self) {
         if let Some(deadline) = self.deadline.take() {
             self.route.hub.deadlines.leave(&deadline);
         }
+    }
+
+    /// Nothing is waited for any more.
+    fn leave_line(&mut self) {
+        self.leave_wheel();
         if let Some(handle) = self.handle.take() {
             handle.released();
         }
@@ -285,8 +292,8 @@ fn current_span() -> Span {
 }
 
 /// Whatever the handler answered, another preference might have been answered otherwise.
-fn in_line<RB>(response: Response<RB>) -> Response<ResponseBody<RB>> {
-    let mut response = response.map(ResponseBody::service);
+fn in_line<RB>(response: Response<RB>, handle: Option<OperationHandle>) -> Response<ResponseBody<RB>> {
+    let mut response = response.map(|body| ResponseBody::of_call(body, handle));
     response.headers_mut().append(header::VARY, HeaderValue::from_static("prefer"));
     response
 }

@@ -57,6 +57,10 @@ struct Arriving<B: Body> {
     layer: Option<Waker>,
 }
 
+/// So many frames may wait, however small, and one more for every so many bytes of the limit.
+const FEW_FRAMES: usize = 16;
+const SMALL_FRAME: usize = 128;
+
 /// What the layer finds when it looks after a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrived {
@@ -147,6 +151,10 @@ impl<B: Body> Arriving<B> {
 
     /// Whether what waits to be read fills the limit, or would with what is known to come.
     fn would_exceed(&self, limit: usize) -> bool {
+        // Each frame takes memory of its own, and a body may come byte by byte.
+        if self.pumped.len() > FEW_FRAMES + limit / SMALL_FRAME {
+            return true;
+        }
         let coming = self.body.as_ref().map_or(0, |body| body.size_hint().lower());
         let expected = (self.pumped_bytes as u64).saturating_add(coming.max(1));
         expected > limit as u64
@@ -157,7 +165,9 @@ impl<B: Body> Arriving<B> {
         let polled = self.poll_for_handler(context);
         if polled.is_pending() {
             renew(&mut self.handler, context.waker());
-        } else {
+        }
+        // Also while there is nothing: the body inside now wakes the handler alone, who may not come back.
+        if polled.is_ready() || self.layer.as_ref().is_some_and(|layer| !layer.will_wake(context.waker())) {
             wake(&mut self.layer);
         }
         polled
@@ -194,6 +204,8 @@ impl<B: Body> Arriving<B> {
     fn give_up(&mut self) {
         self.body = None;
         self.pumped.clear();
+        self.pumped_bytes = 0;
+        (self.failure, self.failed) = (None, false);
         wake(&mut self.layer);
     }
 

@@ -9,6 +9,8 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use crate::hub::OperationHandle;
+
 pin_project! {
     /// The body of a response that came through the layer: the service's own, frame by frame, or a short document of
     /// the layer's, such as a `202 Accepted`.
@@ -16,6 +18,18 @@ pin_project! {
     pub struct ResponseBody<B> {
         #[pin]
         kind: Kind<B>,
+        // Dropped with the body.
+        handle: Option<Release>,
+    }
+}
+
+/// Tells whoever still looks at the handle that nothing is waited for any more.
+#[derive(Debug)]
+struct Release(OperationHandle);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.released();
     }
 }
 
@@ -30,11 +44,24 @@ pin_project! {
 
 impl<B> ResponseBody<B> {
     pub(super) fn service(body: B) -> Self {
-        Self { kind: Kind::Service { body } }
+        Self { kind: Kind::Service { body }, handle: None }
+    }
+
+    /// The body of a call whose handler may have a handle.
+    pub(super) fn of_call(body: B, handle: Option<OperationHandle>) -> Self {
+        Self { kind: Kind::Service { body }, handle: handle.map(Release) }
     }
 
     pub(super) fn document(document: Bytes) -> Self {
-        Self { kind: Kind::Document { document: Some(document).filter(|document| !document.is_empty()) } }
+        let document = Some(document).filter(|document| !document.is_empty());
+        Self { kind: Kind::Document { document }, handle: None }
+    }
+}
+
+/// An empty body.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::document(Bytes::new())
     }
 }
 

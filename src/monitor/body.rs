@@ -39,6 +39,13 @@ impl MonitorBody {
     }
 }
 
+/// An empty body.
+impl Default for MonitorBody {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl Body for MonitorBody {
     type Data = Bytes;
     type Error = Infallible;

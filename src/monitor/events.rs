@@ -76,6 +76,7 @@ pub(super) fn events(asked: Asked, id: OperationId) -> Response<MonitorBody> {
     if seen == Seen::End && snapshot.end.is_some() {
         let mut response = Response::new(MonitorBody::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         return response;
     }
     // An id that this operation has not come to is not its own.

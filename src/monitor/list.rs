@@ -36,11 +36,9 @@ pub(super) fn list(asked: &Asked) -> Response<MonitorBody> {
     };
     let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
     let filter = ListFilter { state: page.state, after: page.after };
-    // One more than is shown, to see whether there is a next page.
-    let found = asked.hub.store.list(owner, filter, limit + 1);
-    let (shown, more) = found.split_at(limit.min(found.len()));
-    let next = shown.last().filter(|_| !more.is_empty()).map(|last| page.next(last));
-    let mut response = Response::new(MonitorBody::document(write(asked, shown, next.as_deref())));
+    let listed = asked.hub.store.list(owner, filter, limit);
+    let next = listed.next.map(|last| page.next(last));
+    let mut response = Response::new(MonitorBody::document(write(asked, &listed.operations, next.as_deref())));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -88,9 +86,9 @@ impl Page {
         Ok(page)
     }
 
-    /// The query of the page that follows on `last`.
-    fn next(&self, last: &Snapshot) -> String {
-        let mut next = format!("?after={}.{}", last.created.as_millis(), last.id);
+    /// The query of the page that follows on this operation.
+    fn next(&self, (created, id): (Timestamp, OperationId)) -> String {
+        let mut next = format!("?after={}.{id}", created.as_millis());
         if let Some(limit) = self.limit {
             let _infallible = write!(next, "&limit={limit}");
         }

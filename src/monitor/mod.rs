@@ -80,11 +80,13 @@ impl Monitor {
         Self { hub }
     }
 
-    fn answer(&self, parts: request::Parts) -> Answer {
+    fn answer(&self, mut parts: request::Parts) -> Answer {
         let target = Target::of(parts.uri.path(), &self.hub.settings.base_path);
         let settings = &self.hub.settings;
         let owner = settings.owner_of.as_ref().and_then(|owner_of| owner_of(&parts));
-        let origin = settings.origin(&parts.headers);
+        let origin = settings.origin(&parts.uri, &parts.headers);
+        // Event streams last, and need none of what the application has put there.
+        parts.extensions.clear();
         let asked = Asked { hub: Arc::clone(&self.hub), parts, owner, origin };
         match target {
             None => not_found().into(),
@@ -179,7 +181,7 @@ impl From<Response<MonitorBody>> for Answer {
 /// Leaves what `HEAD` asks for (RFC 9110, section 9.3.2). Not every server takes the body off by itself, and events would
 /// have no end.
 fn remove_body(response: &mut Response<MonitorBody>) {
-    let body = std::mem::replace(response.body_mut(), MonitorBody::empty());
+    let body = std::mem::take(response.body_mut());
     let says_length = !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if let Some(length) = http_body::Body::size_hint(&body).exact().filter(|_| says_length) {
         response.headers_mut().insert(header::CONTENT_LENGTH, length.into());

@@ -40,12 +40,20 @@ pub(super) fn reply(asked: &Asked, snapshot: &Snapshot, end: &Arc<End>) -> Respo
     let mut response = Response::new(MonitorBody::empty());
     *response.status_mut() = kept.status();
     *response.headers_mut() = kept.headers();
+    keep_private(response.headers_mut());
     if kept.status() == StatusCode::OK {
         select(asked, snapshot, end, &mut response);
     } else {
         *response.body_mut() = whole(end, response.headers_mut());
     }
     response
+}
+
+/// A reply that no cache would have kept, such as one to a `POST`, must not be kept because it is asked for with `GET`.
+fn keep_private(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::CACHE_CONTROL) && !headers.contains_key(header::EXPIRES) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    }
 }
 
 /// Answers conditional and range requests (RFC 9110, sections 13 and 14), which are about replies of status 200.

@@ -23,7 +23,8 @@ pub(crate) enum Ending {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
     ending: Ending,
-    status: StatusCode,
+    /// Absent where there is no reply at all.
+    status: Option<StatusCode>,
     headers: u32,
     trailers: u32,
     /// Headers, then the body, then trailers.
@@ -72,14 +73,14 @@ impl ReplyBuilder {
         }
         let trailers = u32::try_from(self.packed.len() - before).ok()?;
         let Self { ending, status, headers, packed } = self;
-        Some(Reply { ending, status, headers, trailers, packed: packed.into_boxed_slice() })
+        Some(Reply { ending, status: Some(status), headers, trailers, packed: packed.into_boxed_slice() })
     }
 }
 
 impl Reply {
     /// No reply, and why.
     pub(crate) fn none(ending: Ending) -> Self {
-        Self { ending, status: StatusCode::INTERNAL_SERVER_ERROR, headers: 0, trailers: 0, packed: Box::default() }
+        Self { ending, status: None, headers: 0, trailers: 0, packed: Box::default() }
     }
 
     pub(crate) fn ending(&self) -> Ending {
@@ -88,7 +89,7 @@ impl Reply {
 
     pub(crate) fn state(&self) -> State {
         match self.ending {
-            Ending::Replied if self.status.as_u16() < 400 => State::Succeeded,
+            Ending::Replied if self.status().as_u16() < 400 => State::Succeeded,
             Ending::Replied | Ending::Failed(_) => State::Failed,
             Ending::Canceled => State::Canceled,
         }
@@ -96,11 +97,11 @@ impl Reply {
 
     /// Whether there is anything to send; else a problem document stands in.
     pub(crate) fn is_empty(&self) -> bool {
-        self.ending != Ending::Replied && self.packed.is_empty()
+        self.status.is_none()
     }
 
     pub(crate) fn status(&self) -> StatusCode {
-        self.status
+        self.status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// What it takes in memory, as the limits count it.

@@ -8,7 +8,7 @@ pub enum Limit {
     Operations,
     /// How many operations of one owner may be in flight at once.
     OperationsPerOwner,
-    /// How many finished operations, and how many bytes of their replies, may be kept.
+    /// How many operations may be kept, running and ended, and how many bytes of their replies.
     KeptReplies,
     /// How much of a request body still arriving may be read into memory
     /// ([`Policy::max_request_body`](super::Policy::max_request_body)).

@@ -12,7 +12,8 @@ use std::{
 use dashmap::{DashMap, Entry, mapref::one::RefMut};
 
 use super::{
-    Cancellation, End, Finished, Full, ListFilter, NewOperation, Snapshot, Store, Swept, TooLate, expiry::Expiry,
+    Cancellation, End, Finished, Full, ListFilter, Listed, NewOperation, Snapshot, Store, Swept, TooLate,
+    expiry::Expiry,
 };
 use crate::{
     hub::{Clock, Runner},
@@ -22,6 +23,9 @@ use crate::{
 
 /// More than the default, so that a reader seldom meets a writer, and a writer's growth of one shard is short.
 const SHARDS: usize = 256;
+
+/// So many operations are looked at for one part of a list, however few of them belong to it.
+const LOOKED_AT: usize = 1_000;
 
 #[derive(Debug)]
 pub(crate) struct MemoryStore {
@@ -127,6 +131,21 @@ impl MemoryStore {
         true
     }
 
+    /// Copied, so that nobody waits while the operations themselves are looked at.
+    fn newest(
+        &self,
+        owner: &Owner,
+        after: Option<(Timestamp, OperationId)>,
+        count: usize,
+    ) -> Vec<(Timestamp, OperationId)> {
+        let Some(owned) = self.owned.get(owner) else { return Vec::new() };
+        let candidates = match after {
+            Some(after) => owned.range(..after),
+            None => owned.range(..),
+        };
+        candidates.rev().take(count).copied().collect()
+    }
+
     fn disown(&self, owner: &Owner, operation: (Timestamp, OperationId)) {
         if let Entry::Occupied(mut owned) = self.owned.entry(owner.clone()) {
             owned.get_mut().remove(&operation);
@@ -196,18 +215,20 @@ impl Store for MemoryStore {
         self.remove_if(id, |record| record.is_for(owner) && record.has_ended() && !record.is_expired(now))
     }
 
-    fn list(&self, owner: &Owner, filter: ListFilter, limit: usize) -> Vec<Snapshot> {
-        let Some(owned) = self.owned.get(owner) else { return Vec::new() };
-        let candidates = match filter.after {
-            Some(after) => owned.range(..after),
-            None => owned.range(..),
-        };
-        candidates
-            .rev()
-            .filter_map(|(_, id)| self.read(*id, Some(owner)))
-            .filter(|snapshot| filter.state.is_none_or(|state| snapshot.state() == state))
-            .take(limit)
-            .collect()
+    fn list(&self, owner: &Owner, filter: ListFilter, limit: usize) -> Listed {
+        let candidates = self.newest(owner, filter.after, limit.max(LOOKED_AT) + 1);
+        let mut listed = Listed::default();
+        let mut last = None;
+        for (created, id) in candidates.iter().copied().take(candidates.len().min(limit.max(LOOKED_AT))) {
+            if listed.operations.len() == limit {
+                break;
+            }
+            last = Some((created, id));
+            let snapshot = self.read(id, Some(owner));
+            listed.operations.extend(snapshot.filter(|found| filter.state.is_none_or(|state| found.state() == state)));
+        }
+        listed.next = last.filter(|last| candidates.last() != Some(last));
+        listed
     }
 
     fn running(&self) -> Vec<OperationId> {

@@ -39,8 +39,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
     /// Forgets an operation of this owner that has ended.
     fn forget(&self, id: OperationId, owner: Option<&Owner>) -> bool;
 
-    /// The owner's operations, newest first, at most `limit` of them.
-    fn list(&self, owner: &Owner, filter: ListFilter, limit: usize) -> Vec<Snapshot>;
+    /// The owner's operations, newest first, at most `limit` of them. There may be fewer although more follow, as no
+    /// more than a bounded number is looked at.
+    fn list(&self, owner: &Owner, filter: ListFilter, limit: usize) -> Listed;
 
     /// The operations that run.
     fn running(&self) -> Vec<OperationId>;
@@ -122,6 +123,14 @@ pub(crate) struct ListFilter {
     pub(crate) state: Option<State>,
     /// Only operations that come after this one in the list.
     pub(crate) after: Option<(Timestamp, OperationId)>,
+}
+
+/// A part of an owner's list.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    pub(crate) operations: Vec<Snapshot>,
+    /// What to list after, where more follow.
+    pub(crate) next: Option<(Timestamp, OperationId)>,
 }
 
 #[derive(Debug, Default)]

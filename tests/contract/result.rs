@@ -64,7 +64,8 @@ async fn it_is_the_handlers_reply_and_can_be_read_again_until_it_expires() {
         assert_eq!(answer.header("x-own"), "1");
         assert_eq!(answer.headers.get_all("link").iter().collect::<Vec<_>>(), ["</a>; rel=next", "</b>; rel=prev"]);
         assert_eq!(answer.header("trailer"), "x-sum");
-        assert_eq!(answer.headers.len(), 4);
+        assert_eq!(answer.header("cache-control"), "private, no-cache");
+        assert_eq!(answer.headers.len(), 5);
         assert_eq!(answer.body, binary);
         assert_eq!(answer.trailers.unwrap()["x-sum"], "7");
     }
@@ -83,13 +84,26 @@ async fn a_reply_keeps_its_own_retry_after_and_else_has_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_cache_may_keep_what_the_handler_did_not_say_may_be_kept() {
+    for name in ["cache-control", "expires"] {
+        let mut own = reply(200, TEXT);
+        own.headers_mut().insert(name, "max-age=60".parse().unwrap());
+        let (operations, path) = kept(own).await;
+        let answer = get(&operations, &path).await;
+        assert_eq!(answer.header(name), "max-age=60");
+        assert_eq!(answer.headers.contains_key("cache-control"), name == "cache-control");
+    }
+    assert_eq!(asked(Method::GET, &[]).await.header("cache-control"), "private, no-cache");
+}
+
+#[tokio::test(start_paused = true)]
 async fn head_is_everything_but_the_body() {
     let whole = asked(Method::GET, &[]).await;
     let head = asked(Method::HEAD, &[]).await;
     assert_eq!((head.status, head.body.len()), (whole.status, 0));
     assert_eq!(head.header("content-length"), "10");
-    assert_eq!(head.names(), ["accept-ranges", "content-length", "etag"]);
-    assert_eq!(whole.names(), ["accept-ranges", "etag"]);
+    assert_eq!(head.names(), ["accept-ranges", "cache-control", "content-length", "etag"]);
+    assert_eq!(whole.names(), ["accept-ranges", "cache-control", "etag"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,7 +186,7 @@ async fn other_replies_than_200_know_neither_parts_nor_tags() {
     let (operations, path) = kept(reply(404, TEXT)).await;
     let answer = ask(&operations, Method::GET, &path, &[("range", "bytes=2-4"), ("if-none-match", "*")]).await;
     assert_eq!((answer.status.as_u16(), &*answer.body), (404, TEXT.as_bytes()));
-    assert!(answer.names().is_empty());
+    assert_eq!(answer.names(), ["cache-control"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ fn headers(fields: &[(&'static str, &[u8])]) -> HeaderMap {
 
 fn of(fields: &[(&'static str, &str)]) -> Option<String> {
     let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-    origin(&headers(&fields))
+    origin(&headers(&fields), None)
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn x_forwarded() {
 fn what_is_present_but_not_text_is_not_replaced_by_something_else() {
     let fields: &[(_, &[u8])] =
         &[("x-forwarded-proto", b"https"), ("x-forwarded-host", b"caf\xe9"), ("host", b"own.example")];
-    assert_eq!(origin(&headers(fields)), None);
+    assert_eq!(origin(&headers(fields), None), None);
 }
 
 #[test]
@@ -169,7 +169,7 @@ proptest! {
         let mut fields: Vec<(_, &[u8])> = vec![("host", &own_host), ("x-forwarded-proto", &proto), ("x-forwarded-prefix", &prefix)];
         fields.extend(forwarded.as_deref().map(|it| ("forwarded", it)));
         fields.extend(host.as_deref().map(|it| ("x-forwarded-host", it)));
-        if let Some(origin) = origin(&headers(&fields)) {
+        if let Some(origin) = origin(&headers(&fields), None) {
             let uri: Uri = origin.parse().unwrap();
             prop_assert!(matches!(uri.scheme_str(), Some("http" | "https")));
             prop_assert!(!origin.ends_with('/') && !origin.contains(['@', '?', '#', '\\', '"', ',', ' ', '%']));

@@ -52,7 +52,7 @@ use value::Value;
 /// | `trust_forwarded` | whether `Forwarded` and `X-Forwarded-*` say that URL: only behind a proxy that sets them | the hub's |
 /// | `max_operations` | operations in flight at once, at least 1 | the hub's |
 /// | `max_operations_per_owner` | the same for each owner | the hub's |
-/// | `max_kept_operations` | finished operations kept at once, at least 1 | the hub's |
+/// | `max_kept_operations` | operations kept at once, running and ended, at least 1 | the hub's |
 /// | `max_kept_bytes` | size of all kept replies | the hub's |
 /// | `completion` | the default of `defaults.completion` | `"see-other"` |
 /// | `unlisted` | what requests get that no route takes: `"default"`, the policy in `defaults`, or `"pass"`, nothing | `"pass"` where routes are listed, else `"default"` |
