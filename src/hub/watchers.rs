@@ -107,3 +107,6 @@ impl Drop for Watch {
         }
     }
 }
+
+#[cfg(all(test, shuttle))]
+mod races;

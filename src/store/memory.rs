@@ -306,3 +306,6 @@ impl Hasher for Folded {
         self.0 = folded;
     }
 }
+
+#[cfg(all(test, shuttle))]
+mod races;
