@@ -11,11 +11,11 @@ use super::grammar::Cursor;
 ///
 /// Tags are compared weakly; `*` matches any.
 pub(crate) fn not_modified(headers: &HeaderMap, entity_tag: &HeaderValue) -> bool {
-    let current = EntityTag::parse(entity_tag);
-    headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .any(|line| line == "*" || current.is_some_and(|current| any_tag(line, |tag| tag.opaque == current.opaque)))
+    let mut lines = headers.get_all(header::IF_NONE_MATCH).iter();
+    lines.any(|line| {
+        line == "*"
+            || EntityTag::parse(entity_tag).is_some_and(|current| any_tag(line, |tag| tag.opaque == current.opaque))
+    })
 }
 
 /// Whether `Range` may be honoured: there is no `If-Range`, or it names exactly this
