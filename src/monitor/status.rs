@@ -11,7 +11,7 @@ use crate::{
         prefer::{self, PREFERENCE_APPLIED},
         retry_after,
     },
-    hub::Document,
+    hub::{Address, Document},
     operation::OperationId,
     policy::Completion,
     store::{End, Snapshot},
@@ -50,7 +50,7 @@ pub(super) async fn wait(asked: Asked, id: OperationId, wait: Duration) -> Respo
 /// `GET {id}/status`
 pub(super) fn document(asked: &Asked, id: OperationId) -> Response<MonitorBody> {
     let Some(snapshot) = asked.read(id) else { return not_found() };
-    let mut response = described(asked, &snapshot);
+    let mut response = described(&snapshot, &asked.address(id));
     if snapshot.end.is_none() {
         ask_again(&mut response, &snapshot);
     }
@@ -65,9 +65,10 @@ fn answer(asked: &Asked, snapshot: &Snapshot) -> Response<MonitorBody> {
 }
 
 fn pending(asked: &Asked, snapshot: &Snapshot) -> Response<MonitorBody> {
-    let mut response = described(asked, snapshot);
+    let address = asked.address(snapshot.id);
+    let mut response = described(snapshot, &address);
     *response.status_mut() = StatusCode::ACCEPTED;
-    response.headers_mut().insert(header::LOCATION, asked.address(snapshot.id).monitor());
+    response.headers_mut().insert(header::LOCATION, address.monitor());
     ask_again(&mut response, snapshot);
     response
 }
@@ -94,8 +95,8 @@ fn redirect(status: StatusCode, location: HeaderValue) -> Response<MonitorBody> 
     response
 }
 
-fn described(asked: &Asked, snapshot: &Snapshot) -> Response<MonitorBody> {
-    let document = Document::of(snapshot, &asked.address(snapshot.id));
+fn described(snapshot: &Snapshot, address: &Address) -> Response<MonitorBody> {
+    let document = Document::of(snapshot, address);
     let mut response = Response::new(MonitorBody::document(document.to_json()));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
