@@ -286,5 +286,6 @@ impl Hasher for Folded {
     }
 }
 
-#[cfg(all(test, shuttle))]
+#[cfg(shuttle)]
+#[cfg(test)]
 mod races;
