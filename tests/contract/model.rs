@@ -167,7 +167,7 @@ impl Life {
         }
     }
 
-    async fn poll(&mut self, which: usize, by: usize) {
+    async fn poll(&self, which: usize, by: usize) {
         let Some(operation) = self.modelled.get(which) else { return };
         let expected = operation.state(self.now).filter(|_| operation.owner == by);
         let poll = async |resource| {
@@ -188,7 +188,7 @@ impl Life {
         }
     }
 
-    async fn list(&mut self, by: usize) {
+    async fn list(&self, by: usize) {
         let answer = ask(&self.operations, Method::GET, "/operations", USERS[by]).await;
         if by == 2 {
             assert_eq!(answer.status, 404);
