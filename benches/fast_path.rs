@@ -8,11 +8,12 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::{Empty, Full};
 use support::{
+    Timers,
     callees::{Around, Calls, Pace, calls},
     report::{self, Bar, nanoseconds},
     statistics::{median, ratio},
 };
-use tokio::task::unconstrained;
+use tokio::{runtime::Runtime, task::unconstrained};
 
 /// Few enough that their requests stay in the cache.
 const BATCH: usize = 64;
@@ -21,9 +22,14 @@ const BATCHES: usize = 16;
 fn main() {
     let rounds = if support::is_quick() { 20 } else { 1_000 };
     for pace in Pace::ALL {
-        report(&format!("{}, requests without a body", pace.name()), pace, &Measured::of(pace, &Empty::new(), rounds));
-        let body = Full::new(Bytes::from_static(b"{\"scene\":\"teapot\",\"tiles\":10}"));
-        report(&format!("{}, requests with a body", pace.name()), pace, &Measured::of(pace, &body, rounds));
+        for timers in Timers::ALL {
+            let title = format!("{}, {}", pace.name(), timers.name());
+            let without_body = Measured::of(pace, timers, &Empty::new(), rounds);
+            report(&format!("{title}, requests without a body"), pace, &without_body);
+            let body = Full::new(Bytes::from_static(b"{\"scene\":\"teapot\",\"tiles\":10}"));
+            let with_body = Measured::of(pace, timers, &body, rounds);
+            report(&format!("{title}, requests with a body"), pace, &with_body);
+        }
     }
 }
 
@@ -31,20 +37,20 @@ fn main() {
 struct Measured(Vec<(Around, Vec<f64>)>);
 
 impl Measured {
-    fn of<B>(pace: Pace, body: &B, rounds: usize) -> Self
+    fn of<B>(pace: Pace, timers: Timers, body: &B, rounds: usize) -> Self
     where
         B: Body<Data = Bytes> + Clone + Send + Sync + 'static,
         B::Error: Send,
     {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut alternatives: Vec<(Around, Calls)> =
-            Around::ALL.map(|around| (around, calls(around, pace, body.clone()))).into();
+        // Each has a runtime of its own, as the timers of one would make those of another cheaper.
+        let mut alternatives: Vec<(Around, Runtime, Calls)> =
+            Around::ALL.map(|around| (around, timers.runtime(), calls(around, pace, body.clone()))).into();
         let mut measured: Vec<_> = Around::ALL.map(|around| (around, Vec::new())).into();
         for round in 0..rounds + 10 {
             // Each is once the first, so that none always meets the other's caches.
             alternatives.rotate_left(1);
-            for (around, calls) in &alternatives {
-                let time: f64 = (0..BATCHES).map(|_| run(&runtime, calls)).sum();
+            for (around, runtime, calls) in &alternatives {
+                let time: f64 = (0..BATCHES).map(|_| run(runtime, calls)).sum();
                 if let Some((_, times)) = measured.iter_mut().find(|(of, _)| of == around).filter(|_| round >= 10) {
                     times.push(time / (BATCH * BATCHES) as f64);
                 }
@@ -63,7 +69,7 @@ impl Measured {
     }
 }
 
-fn run(runtime: &tokio::runtime::Runtime, calls: &Calls) -> f64 {
+fn run(runtime: &Runtime, calls: &Calls) -> f64 {
     // Without a budget of tokio's, which would stop the timers of some alternatives after 128 calls.
     runtime.block_on(async { tokio::spawn(unconstrained(calls(BATCH))).await.unwrap() })
 }

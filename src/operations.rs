@@ -251,3 +251,44 @@ impl fmt::Debug for OperationsBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use tower::{Layer, ServiceExt, service_fn};
+
+    use super::*;
+    use crate::{Policy, RequestBody};
+
+    /// Whether the store keeps the word `secret` anywhere, as text or as bytes.
+    fn keeps_the_secret(operations: &Operations) -> bool {
+        let kept = format!("{:?}", operations.hub.store);
+        kept.contains("secret") || kept.contains(&format!("{:?}", b"secret").replace(['[', ']'], ""))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r10_no_credential_of_a_request_reaches_the_store() {
+        for body in ["public", "secret"] {
+            let operations = Operations::builder().owner(|_| Some(Owner::new("secret"))).build().unwrap();
+            let service = service_fn(|request: Request<RequestBody<String>>| async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                assert_eq!(request.headers().len(), 3);
+                Ok::<_, Infallible>(Response::new(body.to_owned()))
+            });
+            let request = Request::post("/jobs")
+                .header("authorization", "Bearer secret")
+                .header("cookie", "session=secret")
+                .header("proxy-authorization", "Basic secret")
+                .body(String::new())
+                .unwrap();
+            let layer = operations.layer(Policy::new().budget(Duration::ZERO).handle(true));
+            assert_eq!(layer.layer(service).oneshot(request).await.unwrap().status(), 202);
+            assert!(!keeps_the_secret(&operations));
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(operations.in_flight(), 0);
+            assert_eq!(keeps_the_secret(&operations), body == "secret", "but what the handler replies");
+        }
+    }
+}

@@ -126,7 +126,8 @@ fn number_of_thread() -> usize {
     NUMBER.with(|number| *number)
 }
 
-#[cfg(all(test, not(shuttle)))]
+#[cfg(not(shuttle))]
+#[cfg(test)]
 mod tests {
     use std::{future::poll_fn, pin::pin};
 

@@ -108,5 +108,6 @@ impl Drop for Watch {
     }
 }
 
-#[cfg(all(test, shuttle))]
+#[cfg(shuttle)]
+#[cfg(test)]
 mod races;

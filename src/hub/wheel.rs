@@ -177,5 +177,6 @@ impl Shard {
     }
 }
 
-#[cfg(all(test, shuttle))]
+#[cfg(shuttle)]
+#[cfg(test)]
 mod races;

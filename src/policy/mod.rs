@@ -200,7 +200,7 @@ impl Policy {
 
 /// What becomes of a detached request.
 impl Policy {
-    /// How long an operation may run, counted from the moment its request was detached.
+    /// How long an operation may run, counted from its `202 Accepted`.
     ///
     /// Default: 1 hour. One that takes longer is dropped and ends as `failed`, reason `timed-out`.
     #[must_use]

@@ -1,16 +1,22 @@
 //! R6, and other ways to end without the handler's reply: never in a truncated success.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::Response;
-use http_body::Frame;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody};
-use tokio::time::sleep;
+use tokio::{task::yield_now, time::sleep};
 use tower::{BoxError, Layer, Service, service_fn};
 use tower_respond_async::{Policy, problem::Kind};
 
-use crate::support::{Incoming, ReplyBody, SECOND, detach, failure, operations, post, result, send, state};
+use crate::support::{Incoming, ReplyBody, SECOND, delete, detach, failure, operations, post, result, send, state};
 
 /// A response whose body breaks off after so many pieces.
 fn broken_off(after: usize) -> Response<ReplyBody> {
@@ -102,4 +108,67 @@ async fn without_a_longest_run_time_an_operation_may_run_for_ever() {
     sleep(10_000 * SECOND).await;
     assert_eq!(operations.in_flight(), 1);
     assert_eq!(state(&operations, &location).await, "running");
+}
+
+/// A body that says how long it is and ends, or never ends, with frames that are always ready.
+struct Ready {
+    frames: Box<dyn Iterator<Item = Bytes> + Send>,
+    said: u64,
+}
+
+impl Body for Ready {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.frames.next().map(|data| Ok(Frame::data(data))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = SizeHint::default();
+        hint.set_lower(self.said);
+        hint
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_a_body_that_promises_more_than_there_is_memory_for_takes_none_for_it() {
+    let operations = operations();
+    let service = service_fn(|_: Incoming| async {
+        sleep(SECOND).await;
+        let frames = Box::new(std::iter::once(Bytes::from_static(b"all")));
+        Ok::<_, Infallible>(Response::new(Ready { frames, said: 1 << 50 }))
+    });
+    let location = detach(&operations, Policy::new().max_reply(usize::MAX), service).await;
+    assert_eq!(result(&operations, &location).await.body, "all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_without_an_end_lets_others_have_their_turn_and_can_be_canceled() {
+    let operations = operations();
+    let service = service_fn(|_: Incoming| async {
+        yield_now().await;
+        let frames = Box::new(std::iter::repeat_with(Bytes::new));
+        Ok::<_, Infallible>(Response::new(Ready { frames, said: 0 }))
+    });
+    let location = detach(&operations, Policy::new(), service).await;
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    assert_eq!(state(&operations, &location).await, "running");
+    assert_eq!(delete(&operations, &location).await.status, 204);
+    assert_eq!(operations.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stands_in_for_a_reply_may_be_a_status_alone() {
+    let operations = operations();
+    let layer = operations.layer(Policy::new().budget(Duration::ZERO)).map_service_error(|_: BoxError| {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = http::StatusCode::IM_A_TEAPOT;
+        response
+    });
+    let accepted = send(layer.layer(failing()), post(&[])).await;
+    let result = result(&operations, accepted.header("location")).await;
+    assert_eq!((result.status.as_u16(), result.body.len()), (418, 0));
 }

@@ -4,6 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use http::Response;
 use tokio::time::{sleep, timeout};
+use tokio_stream::StreamExt;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_respond_async::{OperationHandle, Policy, Progress, State, problem::Kind};
@@ -146,4 +147,22 @@ async fn a_handler_may_end_by_itself_when_it_is_told_to() {
     sleep(2 * SECOND).await;
     assert!(elsewhere.is_finished());
     settle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_not_canceled_while_a_reply_in_line_is_still_being_made() {
+    let service = service_fn(|request: Incoming| async move {
+        let handle: OperationHandle = request.extensions().get().cloned().unwrap();
+        let pieces = tokio_stream::iter(0..10).then(move |_| {
+            let handle = handle.clone();
+            async move {
+                sleep(SECOND).await;
+                let piece = if handle.is_canceled() { "" } else { "x" };
+                Ok::<_, Infallible>(http_body::Frame::data(bytes::Bytes::from_static(piece.as_bytes())))
+            }
+        });
+        Ok::<_, Infallible>(Response::new(http_body_util::StreamBody::new(pieces)))
+    });
+    let answer = send(operations().layer(Policy::new().handle(true)).layer(service), post(&[])).await;
+    assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"xxxxxxxxxx"[..]));
 }

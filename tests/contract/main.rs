@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "so that a test says where it failed")]
 
 mod accepted;
+mod bounds;
 mod budget;
 mod cancellation;
 mod completion;
@@ -14,6 +15,7 @@ mod failures;
 mod handle;
 mod limits;
 mod list;
+mod model;
 mod mounting;
 mod outer_layers;
 mod panics;
@@ -21,8 +23,8 @@ mod passing_through;
 mod polling;
 mod preferences;
 mod privacy;
+mod races;
 mod readiness;
 mod request_body;
 mod result;
-mod spans;
 mod support;

@@ -320,3 +320,60 @@ async fn r13_who_expects_100_continue_is_told_so_by_the_handler_alone() {
     assert_eq!((accepted.status.as_u16(), taken), (202, 5 * SECOND));
     assert_eq!(result(&operations, accepted.header("location")).await.body, "all!");
 }
+
+#[tokio::test(start_paused = true)]
+async fn r7_a_body_that_comes_byte_by_byte_takes_no_more_memory_than_another() {
+    let operations = operations();
+    let (client, request) = Client::request(None, &[]);
+    let mut echo = Echo::begin(&operations, policy().max_request_body(1_000), request);
+    for _ in 0..900 {
+        client.send("x");
+    }
+    echo.assert_in_line_until(5 * SECOND).await;
+    assert!(client.polls() < 50, "read {} frames of one byte", client.polls());
+    echo.read();
+    drop(client);
+    let (accepted, taken) = echo.answer().await;
+    assert_eq!((accepted.status.as_u16(), taken), (202, 5 * SECOND), "detached as soon as the handler has read it");
+    assert_eq!(result(&operations, accepted.header("location")).await.body.len(), 900);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r3_a_body_that_another_task_has_looked_at_is_pumped_all_the_same() {
+    let operations = operations();
+    let (client, request) = Client::request(None, &[]);
+    let service = service_fn(|request: Request<RequestBody<Upload>>| async move {
+        tokio::spawn(async move {
+            let mut body = request.into_body();
+            let looked = tokio::time::timeout(2 * SECOND, body.frame()).await;
+            assert!(looked.is_err());
+            sleep(60 * SECOND).await;
+            drop(body);
+        });
+        sleep(60 * SECOND).await;
+        Ok::<_, BoxError>(Response::new(String::new()))
+    });
+    let begun = Instant::now();
+    let answer = tokio::spawn(send(operations.layer(policy()).layer(service), request));
+    sleep(5 * SECOND).await;
+    client.send("late");
+    drop(client);
+    assert_eq!((answer.await.unwrap().status.as_u16(), begun.elapsed()), (202, 5 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r3_a_broken_body_that_the_handler_has_given_up_keeps_nothing_in_line() {
+    let operations = operations();
+    let (client, request) = Client::request(None, &[]);
+    let service = service_fn(|request: Request<RequestBody<Upload>>| async move {
+        assert!(request.into_body().collect().await.is_err());
+        sleep(60 * SECOND).await;
+        Ok::<_, BoxError>(Response::new(String::new()))
+    });
+    let begun = Instant::now();
+    let answer = tokio::spawn(send(operations.layer(policy()).layer(service), request));
+    client.frames.send(Err("broken".into())).unwrap();
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status, 202);
+    assert_took(begun.elapsed(), BUDGET);
+}
