@@ -44,7 +44,7 @@ mod monitor;
 mod operation;
 mod operations;
 mod policy;
-mod store;
+pub mod store;
 mod sync;
 mod telemetry;
 

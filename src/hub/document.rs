@@ -116,6 +116,7 @@ pub(crate) fn absence(ending: Ending) -> Option<problem::Kind> {
             Failure::TimedOut => problem::Kind::TimedOut,
             Failure::ReplyTooLarge => problem::Kind::ReplyTooLarge,
             Failure::Interrupted => problem::Kind::Interrupted,
+            Failure::Lost => problem::Kind::Lost,
         }),
     }
 }

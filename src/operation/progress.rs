@@ -27,11 +27,15 @@ impl Progress {
         self
     }
 
-    pub(crate) fn fraction(&self) -> f64 {
+    /// The fraction, from 0 to 1.
+    #[must_use]
+    pub fn fraction(&self) -> f64 {
         self.fraction
     }
 
-    pub(crate) fn text(&self) -> &str {
+    /// The message, empty where there is none.
+    #[must_use]
+    pub fn text(&self) -> &str {
         &self.message
     }
 }
@@ -44,9 +48,11 @@ impl From<f64> for Progress {
 
 /// A progress and its place in the order of all that were set.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Report {
-    pub(crate) number: u64,
-    pub(crate) progress: Progress,
+pub struct Report {
+    /// 1 for the first.
+    pub number: u64,
+    /// How far the operation is.
+    pub progress: Progress,
 }
 
 /// The latest progress of one operation: written by its handler, read by those who watch. Only the latest counts, so

@@ -9,7 +9,8 @@ use super::state::{Failure, State};
 
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+#[cfg_attr(feature = "durable", derive(serde::Deserialize, serde::Serialize))]
+pub enum Ending {
     /// With its handler's reply.
     Replied,
     /// Without one.
@@ -21,14 +22,14 @@ pub(crate) enum Ending {
 /// The reply of an operation, as it is kept: status, headers, body and trailers in one allocation, because there may
 /// be a million of them. A reply that is not the handler's may be empty: a problem document stands in for it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Reply {
-    ending: Ending,
+pub struct Reply {
+    pub(super) ending: Ending,
     /// Absent where there is no reply at all.
-    status: Option<StatusCode>,
-    headers: u32,
-    trailers: u32,
+    pub(super) status: Option<StatusCode>,
+    pub(super) headers: u32,
+    pub(super) trailers: u32,
     /// Headers, then the body, then trailers.
-    packed: Box<[u8]>,
+    pub(super) packed: Box<[u8]>,
 }
 
 /// A reply whose body is still coming.
@@ -79,15 +80,26 @@ impl ReplyBuilder {
 
 impl Reply {
     /// No reply, and why.
-    pub(crate) fn none(ending: Ending) -> Self {
-        Self { ending, status: None, headers: 0, trailers: 0, packed: Box::default() }
+    #[must_use]
+    pub fn none(ending: Ending) -> Self {
+        Self::head(ending, None)
     }
 
-    pub(crate) fn ending(&self) -> Ending {
+    /// A reply of which no more is known, or wanted, than its status.
+    #[must_use]
+    pub fn head(ending: Ending, status: Option<StatusCode>) -> Self {
+        Self { ending, status, headers: 0, trailers: 0, packed: Box::default() }
+    }
+
+    /// How the operation ended.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
         self.ending
     }
 
-    pub(crate) fn state(&self) -> State {
+    /// The state of the operation that ended with this reply.
+    #[must_use]
+    pub fn state(&self) -> State {
         match self.ending {
             Ending::Replied if self.status().as_u16() < 400 => State::Succeeded,
             Ending::Replied | Ending::Failed(_) => State::Failed,
@@ -100,12 +112,19 @@ impl Reply {
         self.status.is_none()
     }
 
+    /// The reply's status, where there is a reply.
+    #[must_use]
+    pub fn status_or_none(&self) -> Option<StatusCode> {
+        self.status
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         self.status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// What it takes in memory, as the limits count it.
-    pub(crate) fn size(&self) -> usize {
+    /// What it takes in memory, as the limits count it: the bytes of its headers, body and trailers.
+    #[must_use]
+    pub fn size(&self) -> usize {
         self.packed.len()
     }
 
@@ -132,11 +151,11 @@ impl Reply {
 const LENGTHS: usize = 2 + 4;
 const SENSITIVE: u32 = 1 << 31;
 
-fn packed_size(headers: &HeaderMap) -> usize {
+pub(super) fn packed_size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| LENGTHS + name.as_str().len() + value.len()).sum()
 }
 
-fn pack(headers: &HeaderMap, packed: &mut Vec<u8>) -> Option<()> {
+pub(super) fn pack(headers: &HeaderMap, packed: &mut Vec<u8>) -> Option<()> {
     for (name, value) in headers {
         let length = u32::try_from(value.len()).ok().filter(|length| length & SENSITIVE == 0)?;
         let flag = if value.is_sensitive() { SENSITIVE } else { 0 };
@@ -148,7 +167,7 @@ fn pack(headers: &HeaderMap, packed: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-fn unpack(mut packed: &[u8]) -> HeaderMap {
+pub(super) fn unpack(mut packed: &[u8]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     while let Some((name, value, rest)) = unpack_field(packed) {
         headers.append(name, value);

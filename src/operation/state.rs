@@ -36,7 +36,7 @@ impl State {
 
     /// The state of this name, as [`as_str`](Self::as_str) writes it.
     #[must_use]
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    pub fn named(name: &str) -> Option<Self> {
         [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Canceled]
             .into_iter()
             .find(|state| state.as_str() == name)
@@ -57,7 +57,9 @@ impl fmt::Display for State {
 
 /// Why a failed operation has no reply of its handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+#[cfg_attr(feature = "durable", derive(serde::Deserialize, serde::Serialize))]
+#[non_exhaustive]
+pub enum Failure {
     /// The handler, its response body or one of its destructors panicked.
     Panicked,
     /// The service returned an error in place of a response, or its response body broke off.
@@ -68,6 +70,32 @@ pub(crate) enum Failure {
     ReplyTooLarge,
     /// The process shut down before it was done.
     Interrupted,
+    /// Its process died, and it may not be run again.
+    Lost,
+}
+
+impl Failure {
+    const ALL: [Self; 6] =
+        [Self::Panicked, Self::ServiceError, Self::TimedOut, Self::ReplyTooLarge, Self::Interrupted, Self::Lost];
+
+    /// The failure's name on the wire, in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Panicked => "panicked",
+            Self::ServiceError => "service-error",
+            Self::TimedOut => "timed-out",
+            Self::ReplyTooLarge => "reply-too-large",
+            Self::Interrupted => "interrupted",
+            Self::Lost => "lost",
+        }
+    }
+
+    /// The failure of this name, as [`as_str`](Self::as_str) writes it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|failure| failure.as_str() == name)
+    }
 }
 
 #[cfg(test)]

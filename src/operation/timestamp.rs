@@ -5,25 +5,32 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Milliseconds since the Unix epoch.
+/// A point in time, in milliseconds since the Unix epoch. Displays as RFC 3339 has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Timestamp(u64);
+pub struct Timestamp(u64);
 
 impl Timestamp {
-    pub(crate) const fn from_millis(millis: u64) -> Self {
+    /// So many milliseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    pub(crate) const fn as_millis(self) -> u64 {
+    /// The milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    pub(crate) fn after(self, duration: Duration) -> Self {
+    /// The time so much later; the last there is, where that is too late.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(whole_millis(duration)))
     }
 
     /// The time from `earlier` to this; none where `earlier` is later.
-    pub(crate) fn since(self, earlier: Self) -> Duration {
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }

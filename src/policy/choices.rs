@@ -2,6 +2,7 @@
 
 /// How the status monitor answers `GET` for a finished operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "durable", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub enum Completion {
     /// `303 See Other` to the reply (RFC 9110, section 15.4.4).
@@ -22,4 +23,16 @@ pub enum OnDisconnect {
     Cancel,
     /// The request is detached and goes on, though nobody has been told where its reply will be.
     Detach,
+}
+
+/// What becomes of an operation whose process dies.
+#[cfg(feature = "durable")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Execution {
+    /// It is lost: what runs is a future of that process.
+    #[default]
+    Detached,
+    /// Its request has been stored before it was accepted, and any replica runs it again: at least once.
+    Durable,
 }

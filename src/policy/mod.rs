@@ -5,6 +5,8 @@ mod choices;
 mod config;
 mod limit;
 mod methods;
+#[cfg(feature = "durable")]
+mod record;
 mod route_errors;
 mod routes;
 mod table;
@@ -14,6 +16,8 @@ use std::time::Duration;
 
 use ::http::Method;
 
+#[cfg(feature = "durable")]
+pub use choices::Execution;
 pub use choices::{Completion, OnDisconnect};
 #[cfg(feature = "config")]
 pub use config::Config;
@@ -21,7 +25,7 @@ pub use limit::{AtLimit, Limit};
 pub use route_errors::{RouteError, RoutesErrors};
 pub use routes::{Routes, RoutesBuilder};
 pub(crate) use table::Table;
-pub(crate) use terms::Terms;
+pub use terms::Terms;
 
 use limit::AtLimits;
 use methods::MethodSet;
@@ -58,6 +62,10 @@ pub struct Policy {
     pub(crate) follow_created: bool,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) handle: bool,
+    #[cfg(feature = "durable")]
+    pub(crate) execution: Execution,
+    pub(crate) max_attempts: u32,
+    pub(crate) backoff: Duration,
 }
 
 impl Default for Policy {
@@ -78,6 +86,10 @@ impl Default for Policy {
             follow_created: false,
             on_disconnect: OnDisconnect::default(),
             handle: false,
+            #[cfg(feature = "durable")]
+            execution: Execution::default(),
+            max_attempts: 3,
+            backoff: Duration::from_secs(1),
         }
     }
 }

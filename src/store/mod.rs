@@ -4,8 +4,23 @@
 //! created once, and ends once; what ended never changes (R9). An operation of another owner, an unknown one and an
 //! expired one are the same to whoever asks. Only the store's own clock counts.
 
+pub mod contract;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "durable")]
+mod engine;
 mod expiry;
+mod future;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+pub use contract::StoreError;
+pub use future::StoreFuture;
 
 use std::{fmt, sync::Arc, time::Duration};
 
