@@ -1,0 +1,119 @@
+//! How runs ended, on its way to the store: kept until the store has it, so that an outage costs no reply.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::sleep};
+use tracing::{debug, error, warn};
+
+use super::{Event, Shared};
+use crate::{
+    operation::{Ending, Failure, Reply},
+    store::{Attempt, Finished, StoreError, StoreFuture},
+};
+
+#[derive(Debug)]
+pub(super) struct Ends {
+    waiting: AtomicUsize,
+    bytes: AtomicUsize,
+    max_bytes: usize,
+    settled: Notify,
+}
+
+impl Ends {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { waiting: AtomicUsize::new(0), bytes: AtomicUsize::new(0), max_bytes, settled: Notify::new() }
+    }
+
+    pub(super) async fn settled(&self) {
+        loop {
+            let settled = self.settled.notified();
+            if self.waiting.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    fn enter(&self, reply: &Reply) -> bool {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.bytes.fetch_add(reply.size(), Ordering::SeqCst) + reply.size() <= self.max_bytes
+    }
+
+    fn leave(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
+        if self.waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.settled.notify_waiters();
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn end(self: &Arc<Self>, attempt: Attempt, reply: Reply) {
+        let bytes = reply.size();
+        let fits = self.ends.enter(&reply);
+        let reply = if fits { reply } else { lost(attempt) };
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            let written = shared.write(attempt, Arc::new(reply)).await;
+            shared.runs.remove(attempt);
+            shared.ends.leave(bytes);
+            let id = attempt.operation;
+            match written {
+                Ok(Some(finished)) => shared.tell(Event::Ended(id, finished)),
+                Ok(None) => shared.tell(Event::Changed(id)),
+                Err(StoreError::Refused(refused)) => shared.tell(Event::Superseded(id, refused)),
+                Err(error) => {
+                    error!(operation.id = %id, error = &error as &dyn std::error::Error, "the end of an operation was not stored");
+                    shared.tell(Event::Changed(id));
+                }
+            }
+        });
+    }
+
+    /// Tells the store until it has understood.
+    async fn write(&self, attempt: Attempt, reply: Arc<Reply>) -> Result<Option<Finished>, StoreError> {
+        const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+        let durable = self.runs.is_durable(attempt);
+        let mut pause = Duration::from_millis(20);
+        loop {
+            match self.write_once(attempt, durable, &reply).await {
+                Err(StoreError::Unavailable(error)) => {
+                    debug!(operation.id = %attempt.operation, error = &*error as &dyn std::error::Error, "the store is away");
+                }
+                written => return written,
+            }
+            if self.closing.is_cancelled() {
+                warn!(operation.id = %attempt.operation, "shut down before the store could be told how an operation ended");
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn write_once(
+        &self,
+        attempt: Attempt,
+        durable: bool,
+        reply: &Arc<Reply>,
+    ) -> Result<Option<Finished>, StoreError> {
+        let written: StoreFuture<Option<Finished>> = match reply.ending() {
+            Ending::Failed(Failure::Interrupted) => self.store.hand_back(attempt),
+            Ending::Failed(failure @ (Failure::Panicked | Failure::ServiceError)) if durable => {
+                self.store.retry(attempt, failure)
+            }
+            _ => return self.store.finish(attempt, Arc::clone(reply)).await.map(Some),
+        };
+        written.await
+    }
+}
+
+fn lost(attempt: Attempt) -> Reply {
+    error!(operation.id = %attempt.operation, "too many replies wait for the store: this one is lost");
+    Reply::none(Ending::Failed(Failure::Lost))
+}

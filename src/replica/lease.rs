@@ -1,0 +1,89 @@
+//! The lease under which this replica runs operations: opened, kept alive, and opened anew when it was lost.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use super::Shared;
+use crate::{
+    operation::Refused,
+    store::{Attempt, LeaseId, StoreError},
+};
+
+/// So many beats make up a lease: two may be missed.
+const BEATS: u32 = 3;
+
+/// Why a lease is kept no longer.
+enum Lost {
+    Lease,
+    Closing,
+}
+
+impl Shared {
+    pub(super) async fn keep_lease(self: Arc<Self>) {
+        while let Some(lease) = self.open().await {
+            self.lease.send_replace(Some(lease));
+            if let Lost::Closing = self.renew(lease).await {
+                return;
+            }
+            self.lease.send_replace(None);
+            warn!("the store counts this replica as dead: taking up a new lease");
+        }
+    }
+
+    /// Opens a lease as soon as the store lets it, and brings along what runs. `None` once the application shuts down.
+    async fn open(&self) -> Option<LeaseId> {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let running = self.runs.attempts();
+            match timeout(self.settings.lease, self.store.open_lease(self.settings.lease, running)).await {
+                Ok(Ok(open)) => {
+                    self.stop(open.lost);
+                    info!(lease = open.id.0, "lease opened");
+                    return Some(open.id);
+                }
+                Ok(Err(error)) => warn!(error = &error as &dyn std::error::Error, "no lease"),
+                Err(_) => warn!("no lease: the store did not answer in time"),
+            }
+            self.closing.run_until_cancelled(sleep(pause)).await?;
+            pause = (pause * 2).min(self.beat());
+        }
+    }
+
+    async fn renew(&self, lease: LeaseId) -> Lost {
+        let mut heard = Instant::now();
+        let mut doubtful = false;
+        while self.closing.run_until_cancelled(sleep(self.beat())).await.is_some() {
+            let asked = Instant::now();
+            match timeout(self.beat(), self.store.renew(lease, self.runs.attempts())).await {
+                Ok(Ok(lost)) => {
+                    self.stop(lost);
+                    (heard, doubtful) = (asked, false);
+                }
+                Ok(Err(StoreError::Refused(Refused::LeaseOver))) => return Lost::Lease,
+                Ok(Err(error)) => warn!(error = &error as &dyn std::error::Error, "lease not renewed"),
+                Err(_) => warn!("lease not renewed: the store did not answer in time"),
+            }
+            // By now others may run it.
+            if !doubtful && heard.elapsed() >= self.settings.lease {
+                doubtful = true;
+                self.lease.send_replace(None);
+                self.runs.stop_durable();
+            } else if !doubtful && self.lease.borrow().is_none() {
+                self.lease.send_replace(Some(lease));
+            }
+        }
+        Lost::Closing
+    }
+
+    fn stop(&self, lost: Vec<Attempt>) {
+        for attempt in lost {
+            self.runs.stop(attempt);
+        }
+    }
+
+    fn beat(&self) -> Duration {
+        self.settings.lease / BEATS
+    }
+}

@@ -1,0 +1,197 @@
+//! A process's part in a store that outlives it: what it runs, the lease under which it does, and what it still has to
+//! tell the store.
+//!
+//! All of it happens on a thread of its own, so that handlers that block the application's threads cost no lease.
+
+mod ends;
+mod lease;
+mod runs;
+mod sweeper;
+
+use std::{fmt, io, sync::Arc, thread, time::Duration};
+
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::watch,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(crate) use runs::TooLate;
+
+use crate::{
+    operation::{OperationId, Refused, Reply, Report},
+    run::Runner,
+    store::{Attempt, Finished, LeaseId, Store},
+};
+use ends::Ends;
+use runs::Runs;
+
+/// How a replica behaves towards its store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplicaSettings {
+    /// After so long without a word from it, a replica counts as dead.
+    pub(crate) lease: Duration,
+    /// How many bytes of replies may wait for a store that is away.
+    pub(crate) max_waiting_bytes: usize,
+}
+
+/// What the hub is told.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The operation has ended.
+    Ended(OperationId, Finished),
+    /// The operation's run here has nothing more to say: it has ended otherwise, or runs elsewhere.
+    Superseded(OperationId, Refused),
+    /// The operation may have changed.
+    Changed(OperationId),
+    /// The operation is forgotten.
+    Expired(OperationId),
+}
+
+pub(crate) type Observer = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// A process's part in a shared store. The thread ends with it, once what has to be told is told, or after a while.
+pub(crate) struct Replica(Arc<Shared>);
+
+struct Shared {
+    store: Arc<dyn Store>,
+    settings: ReplicaSettings,
+    runs: Runs,
+    ends: Ends,
+    lease: watch::Sender<Option<LeaseId>>,
+    observer: Observer,
+    runtime: Handle,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
+/// How long what has to be told may take once the application shuts down.
+const LINGER: Duration = Duration::from_secs(5);
+
+impl Replica {
+    /// Starts the thread.
+    pub(crate) fn start(store: Arc<dyn Store>, settings: ReplicaSettings, observer: Observer) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let shared = Arc::new(Shared {
+            store,
+            settings,
+            runs: Runs::default(),
+            ends: Ends::new(settings.max_waiting_bytes),
+            lease: watch::Sender::new(None),
+            observer,
+            runtime: runtime.handle().clone(),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        });
+        let own = Arc::clone(&shared);
+        thread::Builder::new().name("respond-async".to_owned()).spawn(move || runtime.block_on(own.live()))?;
+        Ok(Self(shared))
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    /// The lease under which operations are run here, as soon as there is one.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn lease(&self) -> Option<LeaseId> {
+        let mut lease = self.0.lease.subscribe();
+        let lease = lease.wait_for(Option::is_some).await;
+        lease.ok().and_then(|lease| *lease)
+    }
+
+    /// Expects a run, which is about to be created.
+    pub(crate) fn expect(&self, attempt: Attempt, durable: bool) {
+        self.0.runs.expect(attempt, durable);
+    }
+
+    /// The run has begun, and can be stopped by this. Gives it back where there is nothing to run any more.
+    pub(crate) fn attach(&self, attempt: Attempt, runner: Runner) -> Result<(), TooLate> {
+        self.0.runs.attach(attempt, runner)
+    }
+
+    /// What was expected did not come.
+    pub(crate) fn forget(&self, attempt: Attempt) {
+        self.0.runs.remove(attempt);
+    }
+
+    /// Has the store told how the run ended, now or when it is back.
+    pub(crate) fn end(&self, attempt: Attempt, reply: Reply) {
+        self.0.end(attempt, reply);
+    }
+
+    /// Stops the run of an operation here. Whether there is one.
+    pub(crate) fn stop(&self, id: OperationId) -> bool {
+        self.0.runs.stop_operation(id)
+    }
+
+    /// How far the operation is that runs here.
+    pub(crate) fn progress(&self, id: OperationId) -> Option<Report> {
+        self.0.runs.progress(id)
+    }
+
+    /// Has the store told how far the run is.
+    pub(crate) fn report(&self, attempt: Attempt, report: Report) {
+        let reported = self.0.store.report(attempt, report);
+        // What cannot be told is told with the next one.
+        self.0.spawn(async move { drop(reported.await) });
+    }
+
+    /// The attempts that run here.
+    pub(crate) fn running(&self) -> Vec<Attempt> {
+        self.0.runs.attempts()
+    }
+
+    /// Waits until the store knows how everything ended that has ended here.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn settled(&self) {
+        self.0.ends.settled().await;
+    }
+}
+
+impl Shared {
+    /// All that the thread does.
+    async fn live(self: Arc<Self>) {
+        self.listen();
+        self.spawn(Arc::clone(&self).keep_lease());
+        self.spawn(Arc::clone(&self).keep_sweeping());
+        self.closing.cancelled().await;
+        self.tasks.close();
+        let _in_time = tokio::time::timeout(LINGER, self.tasks.wait()).await;
+        if let Some(lease) = self.lease.send_replace(None) {
+            let _in_time = tokio::time::timeout(LINGER, self.store.close_lease(lease)).await;
+        }
+    }
+
+    fn listen(&self) {
+        use crate::store::Change;
+        let observer = Arc::clone(&self.observer);
+        self.store.announce_to(Arc::new(move |change| {
+            if let Change::Operation(id) = change {
+                observer(Event::Changed(id));
+            }
+        }));
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(task, &self.runtime);
+    }
+
+    fn tell(&self, event: Event) {
+        (self.observer)(event);
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.0.closing.cancel();
+    }
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Replica").field("store", &self.0.store).finish_non_exhaustive()
+    }
+}

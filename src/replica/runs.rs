@@ -1,0 +1,94 @@
+//! The operations that run in this process.
+
+use dashmap::{DashMap, Entry};
+
+use crate::{
+    operation::{OperationId, Report},
+    run::Runner,
+    store::Attempt,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Runs(DashMap<OperationId, Run>);
+
+#[derive(Debug)]
+struct Run {
+    number: u32,
+    durable: bool,
+    /// Absent until it has begun.
+    runner: Option<Runner>,
+    stopped: bool,
+}
+
+/// A run that was stopped before it had begun.
+#[derive(Debug)]
+pub(crate) struct TooLate(pub(crate) Runner);
+
+impl Runs {
+    pub(super) fn expect(&self, Attempt { operation, number }: Attempt, durable: bool) {
+        self.0.insert(operation, Run { number, durable, runner: None, stopped: false });
+    }
+
+    pub(super) fn attach(&self, attempt: Attempt, runner: Runner) -> Result<(), TooLate> {
+        match self.0.get_mut(&attempt.operation) {
+            Some(mut run) if run.number == attempt.number && !run.stopped => {
+                run.runner = Some(runner);
+                Ok(())
+            }
+            _ => Err(TooLate(runner)),
+        }
+    }
+
+    pub(super) fn remove(&self, attempt: Attempt) {
+        self.0.remove_if(&attempt.operation, |_, run| run.number == attempt.number);
+    }
+
+    pub(super) fn stop(&self, attempt: Attempt) {
+        self.stop_if(attempt.operation, |run| run.number == attempt.number);
+    }
+
+    pub(super) fn stop_operation(&self, id: OperationId) -> bool {
+        self.stop_if(id, |_| true)
+    }
+
+    /// Stops what any replica may run again. It ends as interrupted, and so is handed back once the store is there.
+    pub(super) fn stop_durable(&self) {
+        for run in self.0.iter().filter(|run| run.durable) {
+            run.abort();
+        }
+    }
+
+    pub(super) fn attempts(&self) -> Vec<Attempt> {
+        self.0.iter().map(|run| Attempt { operation: *run.key(), number: run.number }).collect()
+    }
+
+    pub(super) fn progress(&self, id: OperationId) -> Option<Report> {
+        self.0.get(&id)?.runner.as_ref()?.progress()
+    }
+
+    pub(super) fn is_durable(&self, attempt: Attempt) -> bool {
+        self.0.get(&attempt.operation).is_some_and(|run| run.durable && run.number == attempt.number)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn stop_if(&self, id: OperationId, condition: impl FnOnce(&Run) -> bool) -> bool {
+        let Entry::Occupied(mut run) = self.0.entry(id) else { return false };
+        let stops = condition(run.get());
+        if stops {
+            run.get_mut().stopped = true;
+            run.get().abort();
+        }
+        stops
+    }
+}
+
+impl Run {
+    fn abort(&self) {
+        if let Some(runner) = &self.runner {
+            runner.abort();
+        }
+    }
+}

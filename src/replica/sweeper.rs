@@ -1,0 +1,59 @@
+//! Sweeping a shared store: any replica does it, a little at a time.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+
+use super::{Event, Shared};
+use crate::store::Swept;
+
+const PERIOD: Duration = Duration::from_millis(500);
+
+const SLICE: usize = 200;
+
+impl Shared {
+    /// Sweeps while this replica is sure of the store: after an outage the others, too, need time to be heard of again, or all that
+    /// runs would count as lost.
+    pub(super) async fn keep_sweeping(self: Arc<Self>) {
+        let mut steady: Option<Instant> = None;
+        while self.closing.run_until_cancelled(sleep(PERIOD)).await.is_some() {
+            let has_lease = self.lease.borrow().is_some();
+            steady = steady.filter(|_| has_lease).or_else(|| has_lease.then(Instant::now));
+            if steady.is_some_and(|since| since.elapsed() >= self.settings.lease) {
+                self.sweep().await;
+            }
+        }
+    }
+
+    async fn sweep(&self) {
+        loop {
+            match self.store.sweep(SLICE).await {
+                Ok(swept) => {
+                    let more = swept.more;
+                    self.tell_swept(swept);
+                    if !more {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    debug!(error = &error as &dyn std::error::Error, "not swept");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn tell_swept(&self, swept: Swept) {
+        for (id, finished) in swept.ended {
+            self.runs.stop_operation(id);
+            self.tell(Event::Ended(id, finished));
+        }
+        for id in swept.queued {
+            self.tell(Event::Changed(id));
+        }
+        for id in swept.expired {
+            self.tell(Event::Expired(id));
+        }
+    }
+}
