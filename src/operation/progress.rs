@@ -6,6 +6,13 @@ use std::{
 };
 
 /// How far an operation is: a fraction, and a message for people.
+///
+/// ```
+/// use tower_respond_async::Progress;
+///
+/// let progress = Progress::new(0.4).message("tile 4 of 10");
+/// assert_eq!((progress.fraction(), progress.text()), (0.4, "tile 4 of 10"));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     fraction: f64,
@@ -27,11 +34,15 @@ impl Progress {
         self
     }
 
-    pub(crate) fn fraction(&self) -> f64 {
+    /// The fraction, from 0 to 1.
+    #[must_use]
+    pub fn fraction(&self) -> f64 {
         self.fraction
     }
 
-    pub(crate) fn text(&self) -> &str {
+    /// The message for people; empty where there is none.
+    #[must_use]
+    pub fn text(&self) -> &str {
         &self.message
     }
 }
