@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Asked, MonitorBody, not_found};
 use crate::{
+    http::grammar,
     hub::{Document, PROGRESS_PERIOD, Watch},
     operation::OperationId,
     store::Snapshot,
@@ -41,9 +42,7 @@ impl Seen {
     fn resumed(headers: &HeaderMap) -> Self {
         match headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()) {
             Some("end") => Self::End,
-            Some(number) => number
-                .parse::<u64>()
-                .ok()
+            Some(number) => grammar::digits(number.bytes())
                 .and_then(|number| number.checked_sub(1))
                 .map_or(Self::Nothing, |reports| Self::Running { reports }),
             None => Self::Nothing,

@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, header};
 use super::{Asked, MonitorBody, not_found, problem};
 use crate::{
     http::{
-        json,
+        grammar, json,
         problem::{Kind, Problem},
     },
     hub::Document,
@@ -100,11 +100,12 @@ impl Page {
 }
 
 fn parse_limit(value: &str) -> Result<usize, String> {
-    let limit = value.parse().ok().filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
+    let limit = grammar::digits(value.bytes()).and_then(|limit| usize::try_from(limit).ok());
+    let limit = limit.filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
     limit.ok_or_else(|| format!("limit: expected a number from 1 to {LARGEST_LIMIT}"))
 }
 
 fn parse_cursor(value: &str) -> Option<(Timestamp, OperationId)> {
     let (created, id) = value.split_once('.')?;
-    Some((Timestamp::from_millis(created.parse().ok()?), id.parse().ok()?))
+    Some((Timestamp::from_millis(grammar::digits(created.bytes())?), id.parse().ok()?))
 }
