@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 use super::{Asked, MonitorBody, not_found, problem, status};
 use crate::{
     http::{
-        conditional,
+        conditional::{self, Outcome},
         problem::{Kind, Problem},
         range::{self, Requested},
     },
@@ -61,10 +61,10 @@ fn select(asked: &Asked, snapshot: &Snapshot, end: &Arc<End>, response: &mut Res
     let request::Parts { method, headers: asked, .. } = &asked.parts;
     let headers = response.headers_mut();
     let entity_tag = headers.entry(header::ETAG).or_insert_with(|| entity_tag(snapshot.id)).clone();
-    if conditional::not_modified(asked, &entity_tag) {
-        headers.remove(header::CONTENT_TYPE);
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        return;
+    match conditional::evaluate(asked, &entity_tag, headers.get(header::LAST_MODIFIED)) {
+        Outcome::Proceed => (),
+        Outcome::NotModified => return not_modified(response),
+        Outcome::Failed => return *response = problem(Problem::new(Kind::PreconditionFailed)),
     }
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     // Only `GET` knows ranges (section 14.2).
@@ -84,6 +84,14 @@ fn select(asked: &Asked, snapshot: &Snapshot, end: &Arc<End>, response: &mut Res
             let range = range::content_range_unsatisfiable(length);
             response.headers_mut().insert(header::CONTENT_RANGE, range);
         }
+    }
+}
+
+/// Leaves what guides a cache, and nothing that is said of the body (section 15.4.5).
+fn not_modified(response: &mut Response<MonitorBody>) {
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LANGUAGE, header::LAST_MODIFIED] {
+        response.headers_mut().remove(name);
     }
 }
 
