@@ -50,9 +50,10 @@ fn matches(headers: &HeaderMap, entity_tag: &HeaderValue) -> bool {
 /// Whether the representation was modified after the date of this condition. `None` where either
 /// date is missing or is none, so that the condition is to be ignored.
 fn modified_since(headers: &HeaderMap, condition: HeaderName, last_modified: Option<&HeaderValue>) -> Option<bool> {
+    let modified = date(last_modified?)?;
     let mut lines = headers.get_all(condition).iter();
     let since = lines.next().filter(|_| lines.next().is_none())?;
-    Some(date(last_modified?)? > date(since)?)
+    Some(modified > date(since)?)
 }
 
 fn date(value: &HeaderValue) -> Option<SystemTime> {

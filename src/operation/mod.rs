@@ -13,6 +13,6 @@ pub use progress::Progress;
 pub use state::State;
 
 pub(crate) use progress::{ProgressCell, Report};
-pub(crate) use reply::{Ending, Reply, ReplyBuilder, shared_body};
+pub(crate) use reply::{Ending, Given, Reply, ReplyBuilder};
 pub(crate) use state::Failure;
 pub(crate) use timestamp::Timestamp;
