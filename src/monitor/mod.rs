@@ -61,7 +61,6 @@ pub struct MonitorFuture {
     without_body: bool,
 }
 
-#[expect(clippy::large_enum_variant, reason = "most answers are ready, and a box would cost them an allocation")]
 enum Answer {
     Ready(Option<Response<MonitorBody>>),
     Waiting(Pin<Box<dyn Future<Output = Response<MonitorBody>> + Send>>),
