@@ -18,7 +18,8 @@ fn line_wants_event_stream(line: &HeaderValue) -> bool {
     if line == EVENT_STREAM {
         return true;
     }
-    let mut cursor = Cursor::new(line.as_bytes());
+    // What most clients send is too short to name it.
+    let mut cursor = Cursor::new(if line.len() < EVENT_STREAM.len() { b"" } else { line.as_bytes() });
     while cursor.next_element() {
         match wanted(&mut cursor) {
             Some(true) => return true,

@@ -3,9 +3,62 @@
 //! Whatever cannot be read means that the condition is not met, so that the client gets the whole
 //! reply: a safe answer to any question.
 
-use http::{HeaderMap, HeaderValue, header};
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::grammar::Cursor;
+
+/// What the preconditions of a `GET` or `HEAD` come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// There is none that stands in the way.
+    Proceed,
+    /// The client has this representation already: 304.
+    NotModified,
+    /// This is not the representation that the client means: 412.
+    Failed,
+}
+
+/// Evaluates all preconditions, in the order of section 13.2.2.
+pub(crate) fn evaluate(headers: &HeaderMap, entity_tag: &HeaderValue, last_modified: Option<&HeaderValue>) -> Outcome {
+    let modified_since = |condition| modified_since(headers, condition, last_modified);
+    let fails = match headers.contains_key(header::IF_MATCH) {
+        true => !matches(headers, entity_tag),
+        false => modified_since(header::IF_UNMODIFIED_SINCE) == Some(true),
+    };
+    let not_modified = || match headers.contains_key(header::IF_NONE_MATCH) {
+        true => not_modified(headers, entity_tag),
+        false => modified_since(header::IF_MODIFIED_SINCE) == Some(false),
+    };
+    match () {
+        () if fails => Outcome::Failed,
+        () if not_modified() => Outcome::NotModified,
+        () => Outcome::Proceed,
+    }
+}
+
+/// Whether `If-Match` names this representation. Tags are compared strongly; `*` matches any.
+fn matches(headers: &HeaderMap, entity_tag: &HeaderValue) -> bool {
+    let current = EntityTag::parse(entity_tag).filter(|current| !current.weak);
+    let mut lines = headers.get_all(header::IF_MATCH).iter();
+    lines.any(|line| {
+        line == "*" || current.is_some_and(|current| any_tag(line, |tag| !tag.weak && tag.opaque == current.opaque))
+    })
+}
+
+/// Whether the representation was modified after the date of this condition. `None` where either
+/// date is missing or is none, so that the condition is to be ignored.
+fn modified_since(headers: &HeaderMap, condition: HeaderName, last_modified: Option<&HeaderValue>) -> Option<bool> {
+    let modified = date(last_modified?)?;
+    let mut lines = headers.get_all(condition).iter();
+    let since = lines.next().filter(|_| lines.next().is_none())?;
+    Some(modified > date(since)?)
+}
+
+fn date(value: &HeaderValue) -> Option<SystemTime> {
+    httpdate::parse_http_date(value.to_str().ok()?).ok()
+}
 
 /// Whether `If-None-Match` says that the client has this representation already: the answer is 304.
 ///
@@ -134,6 +187,54 @@ mod tests {
         assert!(not_modified(&with(&header::IF_NONE_MATCH, &[br#""0""#, br#""1""#]), &one));
         assert!(not_modified(&with(&header::IF_NONE_MATCH, &[b"nonsense", b"*"]), &one));
         assert!(!not_modified(&with(&header::IF_NONE_MATCH, &[br#""0""#, b"\xff"]), &one));
+    }
+
+    #[test]
+    fn if_match_compares_strongly() {
+        for (line, current, expected) in [
+            (r#""1""#, r#""1""#, true),
+            (r#""0", "1""#, r#""1""#, true),
+            (r#""2""#, r#""1""#, false),
+            (r#"W/"1""#, r#""1""#, false),
+            (r#""1""#, r#"W/"1""#, false),
+            (r#"W/"1""#, r#"W/"1""#, false),
+            ("*", r#"W/"1""#, true),
+            ("*", "no tag", true),
+            ("1", r#""1""#, false),
+            ("", r#""1""#, false),
+        ] {
+            let headers = with(&header::IF_MATCH, &[line.as_bytes()]);
+            let outcome = if expected { Outcome::Proceed } else { Outcome::Failed };
+            assert_eq!(evaluate(&headers, &tag(current), None), outcome, "{line} {current}");
+        }
+    }
+
+    #[test]
+    fn dates_are_compared_where_both_are_dates() {
+        const EARLY: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+        const LATE: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+        for (condition, modified, expected) in [
+            (EARLY, EARLY, Some(false)),
+            (EARLY, LATE, Some(true)),
+            (LATE, EARLY, Some(false)),
+            // The spellings of old (section 5.6.7).
+            ("Sunday, 06-Nov-94 08:49:37 GMT", LATE, Some(true)),
+            ("Sun Nov  6 08:49:37 1994", EARLY, Some(false)),
+            ("1994-11-06", LATE, None),
+            ("", LATE, None),
+            (EARLY, "lately", None),
+        ] {
+            let of = |name| {
+                let headers = with(&name, &[condition.as_bytes()]);
+                evaluate(&headers, &tag(r#""1""#), Some(&tag(modified)))
+            };
+            let failed = if expected == Some(true) { Outcome::Failed } else { Outcome::Proceed };
+            let not_modified = if expected == Some(false) { Outcome::NotModified } else { Outcome::Proceed };
+            assert_eq!(of(header::IF_UNMODIFIED_SINCE), failed, "{condition} {modified}");
+            assert_eq!(of(header::IF_MODIFIED_SINCE), not_modified, "{condition} {modified}");
+        }
+        let twice = with(&header::IF_MODIFIED_SINCE, &[LATE.as_bytes(), LATE.as_bytes()]);
+        assert_eq!(evaluate(&twice, &tag(r#""1""#), Some(&tag(EARLY))), Outcome::Proceed);
     }
 
     #[test]

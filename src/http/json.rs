@@ -34,18 +34,19 @@ impl Object<'_> {
 
     /// For a text without characters that need escaping.
     pub(crate) fn plain(&mut self, key: &str, value: &str) {
-        let buffer = self.member(key);
-        buffer.push(b'"');
-        buffer.extend_from_slice(value.as_bytes());
-        buffer.push(b'"');
+        self.written(key, |buffer| buffer.extend_from_slice(value.as_bytes()));
     }
 
-    /// For what writes itself without characters that need escaping.
+    /// For what displays itself without characters that need escaping.
     pub(crate) fn display(&mut self, key: &str, value: impl Display) {
+        self.written(key, |buffer| write_formatted(buffer, format_args!("{value}")));
+    }
+
+    /// For what writes a text without characters that need escaping.
+    pub(crate) fn written(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
         let buffer = self.member(key);
         buffer.push(b'"');
-        // Writing to a vector does not fail.
-        let _infallible = write!(buffer, "{value}");
+        write(buffer);
         buffer.push(b'"');
     }
 

@@ -34,6 +34,10 @@
 //!
 //! Status 400. The query could not be read.
 //!
+//! # precondition-failed
+//!
+//! Status 412. The reply is not the one that `If-Match` or `If-Unmodified-Since` asks for.
+//!
 //! # range-not-satisfiable
 //!
 //! Status 416. No byte of the reply is in the range asked for. `Content-Range` gives its length.
@@ -139,6 +143,8 @@ kinds! {
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "The method is not allowed here";
     /// The query could not be read.
     BadRequest = "bad-request", BAD_REQUEST, "The request is malformed";
+    /// The reply is not the one that the request's conditions ask for.
+    PreconditionFailed = "precondition-failed", PRECONDITION_FAILED, "The reply is another one than expected";
     /// No byte of the reply is in the range asked for.
     RangeNotSatisfiable = "range-not-satisfiable", RANGE_NOT_SATISFIABLE, "The reply has no such range";
     /// There is no capacity for another operation.
@@ -255,6 +261,6 @@ mod tests {
     #[test]
     fn the_statuses() {
         let statuses: Vec<_> = Kind::ALL.iter().map(|kind| kind.status().as_u16()).collect();
-        assert_eq!(statuses, [404, 404, 405, 400, 416, 503, 410, 500, 502, 504, 500, 500, 503]);
+        assert_eq!(statuses, [404, 404, 405, 400, 412, 416, 503, 410, 500, 502, 504, 500, 500, 503]);
     }
 }

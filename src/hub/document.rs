@@ -1,14 +1,13 @@
 //! The status document: what there is to say of an operation, as JSON.
 
 use bytes::Bytes;
-use http::HeaderValue;
 
 use crate::{
     http::{
         json::{self, Object},
         problem,
     },
-    hub::Address,
+    hub::Place,
     operation::{Ending, Failure, OperationId, Progress, Reply, State, Timestamp, id},
     store::Snapshot,
 };
@@ -29,16 +28,16 @@ pub(crate) struct Ended<'a> {
     reply: &'a Reply,
     finished: Timestamp,
     expires: Timestamp,
-    result: HeaderValue,
+    place: Place<'a>,
 }
 
 impl<'a> Document<'a> {
-    pub(crate) fn of(snapshot: &'a Snapshot, address: &Address) -> Self {
+    pub(crate) fn of(snapshot: &'a Snapshot, place: Place<'a>) -> Self {
         let ended = snapshot.end.as_ref().map(|end| Ended {
             reply: &end.reply,
             finished: end.at,
             expires: end.at.after(snapshot.terms.policy.retention),
-            result: address.result(),
+            place,
         });
         Self {
             id: snapshot.id,
@@ -50,9 +49,14 @@ impl<'a> Document<'a> {
     }
 
     pub(crate) fn to_json(&self) -> Bytes {
-        let mut json = Vec::with_capacity(if self.end.is_some() { 448 } else { 192 });
+        let mut json = Vec::with_capacity(self.length());
         self.write_to(&mut json);
         json.into()
+    }
+
+    /// About how long it is, without messages.
+    pub(crate) fn length(&self) -> usize {
+        self.end.as_ref().map_or(192, |ended| 384 + ended.place.length())
     }
 
     pub(crate) fn write_to(&self, json: &mut Vec<u8>) {
@@ -85,7 +89,7 @@ impl Ended<'_> {
             document.object("error", |error| self.write_error(error));
         }
         // The name under which Azure's clients look for the result.
-        document.string("resourceLocation", self.result.to_str().unwrap_or_default());
+        document.written("resourceLocation", |buffer| self.place.write_result(buffer));
     }
 
     fn write_error(&self, error: &mut Object<'_>) {

@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-pub(crate) use address::Address;
+pub(crate) use address::{Address, Place, value as address_value};
 pub(crate) use clock::Clock;
 pub(crate) use deadlines::Deadlines;
 pub(crate) use document::{Document, absence};

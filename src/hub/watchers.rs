@@ -23,6 +23,7 @@ pub(crate) struct Watchers {
 struct Signal {
     changes: u64,
     stopped: bool,
+    closed: bool,
 }
 
 /// A wait for changes of one operation. It sees every change that comes after it was made, so whoever reads the
@@ -63,7 +64,7 @@ impl Watchers {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         for sender in &self.watched {
-            sender.send_modify(|signal| signal.stopped = true);
+            sender.send_modify(|signal| signal.closed = true);
         }
     }
 
@@ -89,13 +90,13 @@ impl Watch {
         !self.watchers.is_closed() && changes.changed().await.is_ok() && !self.watchers.is_closed()
     }
 
-    /// Waits until nothing of the operation runs any more.
+    /// Waits until nothing of the operation runs any more. `false` where the application shuts down before.
     ///
     /// Cancel safe.
-    pub(crate) async fn stopped(&mut self) {
-        if let Some(changes) = &mut self.changes {
-            let _closed = changes.wait_for(|signal| signal.stopped).await;
-        }
+    pub(crate) async fn stopped(&mut self) -> bool {
+        let Some(changes) = &mut self.changes else { return false };
+        let over = changes.wait_for(|signal| signal.stopped || signal.closed).await;
+        over.is_ok_and(|signal| signal.stopped)
     }
 }
 

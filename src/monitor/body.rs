@@ -17,7 +17,11 @@ use super::events::EventStream;
 pub struct MonitorBody(Kind);
 
 enum Kind {
-    Whole { data: Bytes, trailers: Option<HeaderMap> },
+    /// The trailers are boxed, as few replies have any and every response is moved a lot.
+    Whole {
+        data: Bytes,
+        trailers: Option<Box<HeaderMap>>,
+    },
     Events(EventStream),
 }
 
@@ -31,7 +35,7 @@ impl MonitorBody {
     }
 
     pub(super) fn reply(data: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self(Kind::Whole { data, trailers })
+        Self(Kind::Whole { data, trailers: trailers.map(Box::new) })
     }
 
     pub(super) fn events(events: EventStream) -> Self {
@@ -57,7 +61,7 @@ impl Body for MonitorBody {
         match &mut self.0 {
             Kind::Whole { data, trailers } => {
                 let data = (!data.is_empty()).then(|| Frame::data(std::mem::take(data)));
-                Poll::Ready(data.or_else(|| trailers.take().map(Frame::trailers)).map(Ok))
+                Poll::Ready(data.or_else(|| trailers.take().map(|trailers| Frame::trailers(*trailers))).map(Ok))
             }
             Kind::Events(events) => events.poll_next(context).map(|event| event.map(|event| Ok(Frame::data(event)))),
         }

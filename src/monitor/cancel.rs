@@ -5,22 +5,24 @@ use std::time::Duration;
 use http::{HeaderValue, Response, StatusCode, header};
 use tokio::time::timeout;
 
-use super::{Asked, MonitorBody, not_found};
+use super::{Caller, MonitorBody, not_found};
 use crate::{operation::OperationId, store::Cancellation};
 
 /// How long to wait for what runs to stop. It stops at its next await, so only what blocks its thread takes longer;
-/// then the answer is that it has been told to.
+/// then, or when a shutdown does not wait for it either, the answer is that it has been told to.
 const STOP: Duration = Duration::from_secs(5);
 
 /// `DELETE {id}`
-pub(super) async fn cancel(asked: Asked, id: OperationId) -> Response<MonitorBody> {
-    let mut watch = asked.hub.watchers.watch(id);
-    match asked.hub.cancel(id, asked.owner.as_ref()) {
+pub(super) async fn cancel(caller: Caller, id: OperationId) -> Response<MonitorBody> {
+    let mut watch = caller.hub.watchers.watch(id);
+    match caller.hub.cancel(id, caller.owner.as_ref()) {
         Cancellation::Canceled(_) => match timeout(STOP, watch.stopped()).await {
-            Ok(()) => empty(StatusCode::NO_CONTENT),
-            Err(_) => empty(StatusCode::ACCEPTED),
+            Ok(true) => empty(StatusCode::NO_CONTENT),
+            Ok(false) | Err(_) => empty(StatusCode::ACCEPTED),
         },
-        Cancellation::AlreadyEnded if asked.hub.store.forget(id, asked.owner.as_ref()) => empty(StatusCode::NO_CONTENT),
+        Cancellation::AlreadyEnded if caller.hub.store.forget(id, caller.owner.as_ref()) => {
+            empty(StatusCode::NO_CONTENT)
+        }
         Cancellation::AlreadyEnded | Cancellation::Unknown => not_found(),
     }
 }

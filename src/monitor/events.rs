@@ -12,11 +12,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Asked, MonitorBody, not_found};
+use super::{Caller, MonitorBody, not_found};
 use crate::{
+    http::grammar,
     hub::{Document, PROGRESS_PERIOD, Watch},
     operation::OperationId,
     store::Snapshot,
@@ -41,9 +42,7 @@ impl Seen {
     fn resumed(headers: &HeaderMap) -> Self {
         match headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()) {
             Some("end") => Self::End,
-            Some(number) => number
-                .parse::<u64>()
-                .ok()
+            Some(number) => grammar::digits(number.bytes())
                 .and_then(|number| number.checked_sub(1))
                 .map_or(Self::Nothing, |reports| Self::Running { reports }),
             None => Self::Nothing,
@@ -68,11 +67,11 @@ impl Seen {
 }
 
 /// `GET {id}/events`
-pub(super) fn events(asked: Asked, id: OperationId) -> Response<MonitorBody> {
+pub(super) fn events(caller: Caller, parts: &Parts, id: OperationId) -> Response<MonitorBody> {
     // Watched before it is read, so that nothing falls between.
-    let watch = asked.hub.watchers.watch(id);
-    let Some(snapshot) = asked.read(id) else { return not_found() };
-    let seen = Seen::resumed(&asked.parts.headers);
+    let watch = caller.hub.watchers.watch(id);
+    let Some(snapshot) = caller.read(id) else { return not_found() };
+    let seen = Seen::resumed(&parts.headers);
     if seen == Seen::End && snapshot.end.is_some() {
         let mut response = Response::new(MonitorBody::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
@@ -83,7 +82,7 @@ pub(super) fn events(asked: Asked, id: OperationId) -> Response<MonitorBody> {
     let seen = if seen > Seen::of(&snapshot) { Seen::Nothing } else { seen };
     // What was reported a moment ago may have been told to others only, so this reader, too, looks once more.
     let told = (seen == Seen::of(&snapshot) && snapshot.progress.is_some()).then(Instant::now);
-    let reader = Reader { asked, id, watch, seen, told };
+    let reader = Reader { caller, id, watch, seen, told };
     let mut response = Response::new(MonitorBody::events(EventStream { next: Some(Box::pin(reader.next())) }));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -110,7 +109,7 @@ impl EventStream {
 
 /// One client's reading of an operation's events.
 struct Reader {
-    asked: Asked,
+    caller: Caller,
     id: OperationId,
     watch: Watch,
     seen: Seen,
@@ -127,7 +126,7 @@ impl Reader {
         let keep_alive = Instant::now() + KEEP_ALIVE;
         let mut shutting_down = false;
         loop {
-            let snapshot = self.asked.read(self.id)?;
+            let snapshot = self.caller.read(self.id)?;
             let pause = self.told.map(|told| told + PROGRESS_PERIOD).filter(|over| Instant::now() < *over);
             if let Some(event) = self.event(&snapshot, pause.is_some()) {
                 return Some((event, self));
@@ -160,14 +159,14 @@ impl Reader {
     }
 
     fn write(&self, name: &str, snapshot: &Snapshot) -> Bytes {
-        let document = Document::of(snapshot, &self.asked.address(self.id)).to_json();
-        let mut event = Vec::with_capacity(document.len() + 64);
+        let document = Document::of(snapshot, self.caller.place(self.id));
+        let mut event = Vec::with_capacity(document.length() + 64);
         event.extend_from_slice(b"event: ");
         event.extend_from_slice(name.as_bytes());
         event.extend_from_slice(b"\nid: ");
         event.extend_from_slice(self.seen.id().as_bytes());
         event.extend_from_slice(b"\ndata: ");
-        event.extend_from_slice(&document);
+        document.write_to(&mut event);
         event.extend_from_slice(b"\n\n");
         event.into()
     }

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
-use super::{Asked, MonitorBody, not_found, problem};
+use super::{Caller, MonitorBody, not_found, problem};
 use crate::{
     http::{
-        json,
+        grammar, json,
         problem::{Kind, Problem},
     },
     hub::Document,
@@ -28,32 +28,32 @@ struct Page {
 }
 
 /// `GET {base}?state=S&limit=N&after=CURSOR`
-pub(super) fn list(asked: &Asked) -> Response<MonitorBody> {
-    let Some(owner) = &asked.owner else { return not_found() };
-    let page = match Page::parse(asked.parts.uri.query().unwrap_or_default()) {
+pub(super) fn list(caller: &Caller, query: Option<&str>) -> Response<MonitorBody> {
+    let Some(owner) = &caller.owner else { return not_found() };
+    let page = match Page::parse(query.unwrap_or_default()) {
         Ok(page) => page,
         Err(detail) => return problem(Problem::new(Kind::BadRequest).detail(detail)),
     };
     let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
     let filter = ListFilter { state: page.state, after: page.after };
-    let listed = asked.hub.store.list(owner, filter, limit);
+    let listed = caller.hub.store.list(owner, filter, limit);
     let next = listed.next.map(|last| page.next(last));
-    let mut response = Response::new(MonitorBody::document(write(asked, &listed.operations, next.as_deref())));
+    let mut response = Response::new(MonitorBody::document(write(caller, &listed.operations, next.as_deref())));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-fn write(asked: &Asked, shown: &[Snapshot], next: Option<&str>) -> Bytes {
+fn write(caller: &Caller, shown: &[Snapshot], next: Option<&str>) -> Bytes {
     let mut json = Vec::with_capacity(256 * (shown.len() + 1));
     json::object(&mut json, |list| {
         list.array("operations", |operations| {
             for snapshot in shown {
-                let address = asked.address(snapshot.id);
+                let place = caller.place(snapshot.id);
                 operations.object(|operation| {
-                    operation.string("location", address.monitor().to_str().unwrap_or_default());
-                    Document::of(snapshot, &address).write(operation);
+                    operation.written("location", |buffer| place.write(buffer));
+                    Document::of(snapshot, place).write(operation);
                 });
             }
         });
@@ -100,11 +100,12 @@ impl Page {
 }
 
 fn parse_limit(value: &str) -> Result<usize, String> {
-    let limit = value.parse().ok().filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
+    let limit = grammar::digits(value.bytes()).and_then(|limit| usize::try_from(limit).ok());
+    let limit = limit.filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
     limit.ok_or_else(|| format!("limit: expected a number from 1 to {LARGEST_LIMIT}"))
 }
 
 fn parse_cursor(value: &str) -> Option<(Timestamp, OperationId)> {
     let (created, id) = value.split_once('.')?;
-    Some((Timestamp::from_millis(created.parse().ok()?), id.parse().ok()?))
+    Some((Timestamp::from_millis(grammar::digits(created.bytes())?), id.parse().ok()?))
 }

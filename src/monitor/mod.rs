@@ -28,7 +28,7 @@ use crate::{
         prefer::Preferences,
         problem::{Kind, Problem},
     },
-    hub::{Address, Hub},
+    hub::{Hub, Place},
     operation::{OperationId, Owner},
     store::Snapshot,
 };
@@ -61,16 +61,14 @@ pub struct MonitorFuture {
     without_body: bool,
 }
 
-#[expect(clippy::large_enum_variant, reason = "most answers are ready, and a box would cost them an allocation")]
 enum Answer {
     Ready(Option<Response<MonitorBody>>),
     Waiting(Pin<Box<dyn Future<Output = Response<MonitorBody>> + Send>>),
 }
 
-/// One request to the monitor: who asks, and how.
-struct Asked {
+/// Who asks.
+struct Caller {
     hub: Arc<Hub>,
-    parts: request::Parts,
     owner: Option<Owner>,
     origin: Option<Box<str>>,
 }
@@ -80,56 +78,60 @@ impl Monitor {
         Self { hub }
     }
 
-    fn answer(&self, mut parts: request::Parts) -> Answer {
-        let target = Target::of(parts.uri.path(), &self.hub.settings.base_path);
+    fn answer(&self, parts: request::Parts) -> Answer {
         let settings = &self.hub.settings;
+        let target = Target::of(parts.uri.path(), &settings.base_path);
         let owner = settings.owner_of.as_ref().and_then(|owner_of| owner_of(&parts));
         let origin = settings.origin(&parts.uri, &parts.headers);
-        // Event streams last, and need none of what the application has put there.
-        parts.extensions.clear();
-        let asked = Asked { hub: Arc::clone(&self.hub), parts, owner, origin };
+        let caller = Caller { hub: Arc::clone(&self.hub), owner, origin };
         match target {
             None => not_found().into(),
-            Some(Target::Collection) => asked.collection().into(),
-            Some(Target::Operation(id, resource)) => asked.operation(id, resource),
+            Some(Target::Collection) => collection(&caller, &parts).into(),
+            Some(Target::Operation(id, resource)) => operation(caller, parts, id, resource),
         }
     }
 }
 
-impl Asked {
-    fn collection(&self) -> Response<MonitorBody> {
-        match self.reads() {
-            true => list::list(self),
-            false => method_not_allowed("GET, HEAD"),
-        }
+fn collection(caller: &Caller, parts: &request::Parts) -> Response<MonitorBody> {
+    match reads(&parts.method) {
+        true => list::list(caller, parts.uri.query()),
+        false => method_not_allowed("GET, HEAD"),
     }
+}
 
-    fn operation(self, id: OperationId, resource: Resource) -> Answer {
-        match resource {
-            Resource::Monitor if self.parts.method == Method::DELETE => Answer::waiting(cancel::cancel(self, id)),
-            Resource::Monitor if !self.reads() => method_not_allowed("GET, HEAD, DELETE").into(),
-            _ if !self.reads() => method_not_allowed("GET, HEAD").into(),
-            Resource::Monitor if accept::wants_event_stream(&self.parts.headers) => events::events(self, id).into(),
-            Resource::Monitor => match Preferences::from_headers(&self.parts.headers).wait {
-                None => status::monitor(&self, id).into(),
-                Some(wait) => Answer::waiting(status::wait(self, id, wait)),
-            },
-            Resource::Status => status::document(&self, id).into(),
-            Resource::Events => events::events(self, id).into(),
-            Resource::Result => result::result(&self, id).into(),
-        }
+fn operation(caller: Caller, parts: request::Parts, id: OperationId, resource: Resource) -> Answer {
+    match resource {
+        Resource::Monitor if parts.method == Method::DELETE => Answer::waiting(cancel::cancel(caller, id)),
+        Resource::Monitor if !reads(&parts.method) => method_not_allowed("GET, HEAD, DELETE").into(),
+        _ if !reads(&parts.method) => method_not_allowed("GET, HEAD").into(),
+        Resource::Monitor if accept::wants_event_stream(&parts.headers) => events::events(caller, &parts, id).into(),
+        Resource::Monitor => match Preferences::from_headers(&parts.headers).wait {
+            None => status::monitor(&caller, &parts, id).into(),
+            Some(wait) => Answer::waiting(status::wait(caller, without_extensions(parts), id, wait)),
+        },
+        Resource::Status => status::document(&caller, id).into(),
+        Resource::Events => events::events(caller, &parts, id).into(),
+        Resource::Result => result::result(&caller, &parts, id).into(),
     }
+}
 
-    fn reads(&self) -> bool {
-        matches!(self.parts.method, Method::GET | Method::HEAD)
-    }
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
 
+/// Waits last, and need none of what the application has put there.
+fn without_extensions(mut parts: request::Parts) -> request::Parts {
+    parts.extensions.clear();
+    parts
+}
+
+impl Caller {
     fn read(&self, id: OperationId) -> Option<Snapshot> {
         self.hub.store.read(id, self.owner.as_ref())
     }
 
-    fn address(&self, id: OperationId) -> Address {
-        self.hub.settings.address(self.origin.as_deref(), id)
+    fn place(&self, id: OperationId) -> Place<'_> {
+        self.hub.settings.place(self.origin.as_deref(), id)
     }
 }
 

@@ -2,25 +2,28 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 
-use super::{Asked, MonitorBody, not_found, problem, status};
+use super::{Caller, MonitorBody, not_found, problem, status};
 use crate::{
     http::{
-        conditional,
+        conditional::{self, Outcome},
         problem::{Kind, Problem},
         range::{self, Requested},
     },
     hub::absence,
-    operation::{OperationId, id, shared_body},
+    operation::{Given, OperationId, id},
     store::{End, Snapshot},
 };
 
+/// So many fields, at most, are added to those of a reply.
+const ADDED: usize = 4;
+
 /// `GET {id}/result`
-pub(super) fn result(asked: &Asked, id: OperationId) -> Response<MonitorBody> {
-    let Some(snapshot) = asked.read(id) else { return not_found() };
+pub(super) fn result(caller: &Caller, parts: &Parts, id: OperationId) -> Response<MonitorBody> {
+    let Some(snapshot) = caller.read(id) else { return not_found() };
     match &snapshot.end {
-        Some(end) => reply(asked, &snapshot, end),
+        Some(end) => reply(parts, &snapshot, end),
         None => {
             let mut response = problem(Problem::new(Kind::OperationPending));
             status::ask_again(&mut response, &snapshot);
@@ -30,54 +33,80 @@ pub(super) fn result(asked: &Asked, id: OperationId) -> Response<MonitorBody> {
 }
 
 /// The reply itself, or the problem document that says why there is none.
-pub(super) fn reply(asked: &Asked, snapshot: &Snapshot, end: &Arc<End>) -> Response<MonitorBody> {
+pub(super) fn reply(parts: &Parts, snapshot: &Snapshot, end: &Arc<End>) -> Response<MonitorBody> {
     let kept = &end.reply;
     if kept.is_empty()
         && let Some(kind) = absence(kept.ending())
     {
         return problem(Problem::new(kind));
     }
+    let given = Given::of(end);
     let mut response = Response::new(MonitorBody::empty());
     *response.status_mut() = kept.status();
-    *response.headers_mut() = kept.headers();
-    keep_private(response.headers_mut());
+    *response.headers_mut() = given.headers(ADDED);
+    let own = Own::of(response.headers());
+    keep_private(&own, response.headers_mut());
     if kept.status() == StatusCode::OK {
-        select(asked, snapshot, end, &mut response);
+        select(parts, snapshot, own, &given, &mut response);
     } else {
-        *response.body_mut() = whole(end, response.headers_mut());
+        *response.body_mut() = whole(&given, response.headers_mut());
     }
     response
 }
 
+/// What the reply itself says that matters here, found in one pass.
+#[derive(Debug, Default)]
+struct Own {
+    is_for_caches: bool,
+    entity_tag: Option<HeaderValue>,
+    last_modified: Option<HeaderValue>,
+}
+
+impl Own {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut own = Self::default();
+        for (name, value) in headers {
+            if name == header::CACHE_CONTROL || name == header::EXPIRES {
+                own.is_for_caches = true;
+            } else if name == header::ETAG {
+                own.entity_tag.get_or_insert_with(|| value.clone());
+            } else if name == header::LAST_MODIFIED {
+                own.last_modified.get_or_insert_with(|| value.clone());
+            }
+        }
+        own
+    }
+}
+
 /// A reply that no cache would have kept, such as one to a `POST`, must not be kept because it is asked for with `GET`.
-fn keep_private(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::CACHE_CONTROL) && !headers.contains_key(header::EXPIRES) {
+fn keep_private(own: &Own, headers: &mut HeaderMap) {
+    if !own.is_for_caches {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }
 }
 
 /// Answers conditional and range requests (RFC 9110, sections 13 and 14), which are about replies of status 200.
-fn select(asked: &Asked, snapshot: &Snapshot, end: &Arc<End>, response: &mut Response<MonitorBody>) {
-    let request::Parts { method, headers: asked, .. } = &asked.parts;
+fn select(parts: &Parts, snapshot: &Snapshot, own: Own, given: &Given<'_>, response: &mut Response<MonitorBody>) {
     let headers = response.headers_mut();
-    let entity_tag = headers.entry(header::ETAG).or_insert_with(|| entity_tag(snapshot.id)).clone();
-    if conditional::not_modified(asked, &entity_tag) {
-        headers.remove(header::CONTENT_TYPE);
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        return;
+    let entity_tag = own.entity_tag.unwrap_or_else(|| {
+        let entity_tag = entity_tag(snapshot.id);
+        headers.insert(header::ETAG, entity_tag.clone());
+        entity_tag
+    });
+    match conditional::evaluate(&parts.headers, &entity_tag, own.last_modified.as_ref()) {
+        Outcome::Proceed => (),
+        Outcome::NotModified => return not_modified(response),
+        Outcome::Failed => return *response = problem(Problem::new(Kind::PreconditionFailed)),
     }
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    // Only `GET` knows ranges (section 14.2).
-    let may_be_part = method == Method::GET && conditional::range_applies(asked, &entity_tag);
-    let range = asked.get(header::RANGE).filter(|_| may_be_part);
-    let length = end.reply.body().len() as u64;
-    match range::requested(range, length) {
-        Requested::Whole => *response.body_mut() = whole(end, headers),
+    let length = given.body().len() as u64;
+    match requested(parts, &entity_tag, length) {
+        Requested::Whole => *response.body_mut() = whole(given, headers),
         Requested::Part(part) => {
             headers.insert(header::CONTENT_RANGE, range::content_range(&part, length));
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            *response.body_mut() =
-                MonitorBody::document(shared_body(Arc::clone(end)).slice(part.start as usize..part.end as usize));
+            let part = given.body().slice(part.start as usize..part.end as usize);
+            *response.body_mut() = MonitorBody::document(part);
         }
         Requested::Unsatisfiable => {
             *response = problem(Problem::new(Kind::RangeNotSatisfiable));
@@ -87,18 +116,39 @@ fn select(asked: &Asked, snapshot: &Snapshot, end: &Arc<End>, response: &mut Res
     }
 }
 
+/// Only `GET` knows ranges (section 14.2).
+fn requested(parts: &Parts, entity_tag: &HeaderValue, length: u64) -> Requested {
+    match parts.headers.get(header::RANGE) {
+        Some(range) if parts.method == Method::GET && conditional::range_applies(&parts.headers, entity_tag) => {
+            range::requested(Some(range), length)
+        }
+        _ => Requested::Whole,
+    }
+}
+
+/// Leaves what guides a cache, and nothing that is said of the body (section 15.4.5).
+fn not_modified(response: &mut Response<MonitorBody>) {
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::CONTENT_LANGUAGE, header::LAST_MODIFIED] {
+        response.headers_mut().remove(name);
+    }
+}
+
 /// An ended operation's reply never changes, so its id says enough.
 fn entity_tag(id: OperationId) -> HeaderValue {
-    let tag = format!("\"{}\"", id.encode(&mut [0; id::TEXT_LENGTH]));
+    let mut tag = Vec::with_capacity(id::TEXT_LENGTH + 2);
+    tag.push(b'"');
+    tag.extend_from_slice(id.encode(&mut [0; id::TEXT_LENGTH]).as_bytes());
+    tag.push(b'"');
     HeaderValue::try_from(tag).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
-fn whole(end: &Arc<End>, headers: &mut HeaderMap) -> MonitorBody {
-    let trailers = end.reply.trailers();
+fn whole(given: &Given<'_>, headers: &mut HeaderMap) -> MonitorBody {
+    let trailers = given.trailers();
     if let Some(names) = trailers.as_ref().and_then(announcement) {
         headers.insert(header::TRAILER, names);
     }
-    MonitorBody::reply(shared_body(Arc::clone(end)), trailers)
+    MonitorBody::reply(given.body(), trailers)
 }
 
 /// HTTP/1 sends only trailers that were announced.

@@ -1,44 +1,45 @@
 //! How an operation is: polling, long polling and the status document.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Asked, MonitorBody, not_found, result};
+use super::{Caller, MonitorBody, not_found, result};
 use crate::{
     http::{
         prefer::{self, PREFERENCE_APPLIED},
         retry_after,
     },
-    hub::{Address, Document},
-    operation::OperationId,
+    hub::{Document, address_value},
+    operation::{Given, OperationId},
     policy::Completion,
     store::{End, Snapshot},
 };
 
 /// `GET {id}`
-pub(super) fn monitor(asked: &Asked, id: OperationId) -> Response<MonitorBody> {
-    match asked.read(id) {
+pub(super) fn monitor(caller: &Caller, parts: &Parts, id: OperationId) -> Response<MonitorBody> {
+    match caller.read(id) {
         None => not_found(),
-        Some(snapshot) => answer(asked, &snapshot),
+        Some(snapshot) => answer(caller, parts, &snapshot),
     }
 }
 
 /// `GET {id}` with `Prefer: wait=N`: the same, as soon as the operation has ended or the wait is over.
-pub(super) async fn wait(asked: Asked, id: OperationId, wait: Duration) -> Response<MonitorBody> {
+pub(super) async fn wait(caller: Caller, parts: Parts, id: OperationId, wait: Duration) -> Response<MonitorBody> {
     let begun = Instant::now();
-    let mut watch = asked.hub.watchers.watch(id);
+    let mut watch = caller.hub.watchers.watch(id);
     loop {
-        let Some(snapshot) = asked.read(id) else { return not_found() };
+        let Some(snapshot) = caller.read(id) else { return not_found() };
         let policy = &snapshot.terms.policy;
         let wait = wait.min(policy.longest_wait);
         let honored = policy.honor_wait;
         let over = snapshot.end.is_some() || !honored || begun.elapsed() >= wait;
         if over || !matches!(timeout_at(begun + wait, watch.changed()).await, Ok(true)) {
             // What the wait has brought, if it was not only read.
-            let Some(snapshot) = (if over { Some(snapshot) } else { asked.read(id) }) else { return not_found() };
-            let mut response = answer(&asked, &snapshot);
+            let Some(snapshot) = (if over { Some(snapshot) } else { caller.read(id) }) else { return not_found() };
+            let mut response = answer(&caller, &parts, &snapshot);
             if honored && let Some(applied) = prefer::applied(false, Some(wait)) {
                 response.headers_mut().insert(PREFERENCE_APPLIED, applied);
             }
@@ -48,42 +49,49 @@ pub(super) async fn wait(asked: Asked, id: OperationId, wait: Duration) -> Respo
 }
 
 /// `GET {id}/status`
-pub(super) fn document(asked: &Asked, id: OperationId) -> Response<MonitorBody> {
-    let Some(snapshot) = asked.read(id) else { return not_found() };
-    let mut response = described(&snapshot, &asked.address(id));
+pub(super) fn document(caller: &Caller, id: OperationId) -> Response<MonitorBody> {
+    let Some(snapshot) = caller.read(id) else { return not_found() };
+    let mut response = described(Document::of(&snapshot, caller.place(id)).to_json());
     if snapshot.end.is_none() {
         ask_again(&mut response, &snapshot);
     }
     response
 }
 
-fn answer(asked: &Asked, snapshot: &Snapshot) -> Response<MonitorBody> {
+fn answer(caller: &Caller, parts: &Parts, snapshot: &Snapshot) -> Response<MonitorBody> {
     match &snapshot.end {
-        None => pending(asked, snapshot),
-        Some(end) => completed(asked, snapshot, end),
+        None => pending(caller, snapshot),
+        Some(end) => completed(caller, parts, snapshot, end),
     }
 }
 
-fn pending(asked: &Asked, snapshot: &Snapshot) -> Response<MonitorBody> {
-    let address = asked.address(snapshot.id);
-    let mut response = described(snapshot, &address);
+fn pending(caller: &Caller, snapshot: &Snapshot) -> Response<MonitorBody> {
+    let place = caller.place(snapshot.id);
+    let document = Document::of(snapshot, place);
+    // The address and the document are written into one piece of memory.
+    let mut written = Vec::with_capacity(place.length() + document.length());
+    place.write(&mut written);
+    document.write_to(&mut written);
+    let mut address = Bytes::from(written);
+    let document = address.split_off(place.length());
+    let mut response = described(document);
     *response.status_mut() = StatusCode::ACCEPTED;
-    response.headers_mut().insert(header::LOCATION, address.monitor());
+    response.headers_mut().insert(header::LOCATION, address_value(address));
     ask_again(&mut response, snapshot);
     response
 }
 
-fn completed(asked: &Asked, snapshot: &Snapshot, end: &std::sync::Arc<End>) -> Response<MonitorBody> {
+fn completed(caller: &Caller, parts: &Parts, snapshot: &Snapshot, end: &Arc<End>) -> Response<MonitorBody> {
     let policy = &snapshot.terms.policy;
     let created = (policy.follow_created && end.reply.status() == StatusCode::CREATED)
-        .then(|| end.reply.headers().remove(header::LOCATION))
+        .then(|| Given::of(end).headers(0).remove(header::LOCATION))
         .flatten();
-    let result = || asked.address(snapshot.id).result();
+    let result = || caller.place(snapshot.id).result();
     match (created, policy.completion) {
         (Some(created), _) => redirect(StatusCode::SEE_OTHER, created),
         (None, Completion::SeeOther) => redirect(StatusCode::SEE_OTHER, result()),
         (None, Completion::Found) => redirect(StatusCode::FOUND, result()),
-        (None, Completion::Replay) => result::reply(asked, snapshot, end),
+        (None, Completion::Replay) => result::reply(parts, snapshot, end),
     }
 }
 
@@ -95,9 +103,9 @@ fn redirect(status: StatusCode, location: HeaderValue) -> Response<MonitorBody> 
     response
 }
 
-fn described(snapshot: &Snapshot, address: &Address) -> Response<MonitorBody> {
-    let document = Document::of(snapshot, address);
-    let mut response = Response::new(MonitorBody::document(document.to_json()));
+/// A response of a status document.
+fn described(document: Bytes) -> Response<MonitorBody> {
+    let mut response = Response::new(MonitorBody::document(document));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,6 +1,6 @@
 //! What a path asks for.
 
-use crate::operation::OperationId;
+use crate::operation::{OperationId, id};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
@@ -22,15 +22,15 @@ impl Target {
         let below =
             path.strip_prefix(base_path).filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path);
         let below = below.strip_prefix('/').unwrap_or(below);
-        let (id, resource) = below.split_once('/').unwrap_or((below, ""));
         if below.is_empty() {
             return Some(Self::Collection);
         }
+        let (id, resource) = below.split_at_checked(id::TEXT_LENGTH)?;
         let resource = match resource {
-            "" if below.len() == id.len() => Resource::Monitor,
-            "status" => Resource::Status,
-            "events" => Resource::Events,
-            "result" => Resource::Result,
+            "" => Resource::Monitor,
+            "/status" => Resource::Status,
+            "/events" => Resource::Events,
+            "/result" => Resource::Result,
             _ => return None,
         };
         Some(Self::Operation(id.parse().ok()?, resource))

@@ -23,4 +23,4 @@ pub use state::{Failure, State};
 pub use timestamp::Timestamp;
 
 pub(crate) use progress::ProgressCell;
-pub(crate) use reply::{ReplyBuilder, shared_body};
+pub(crate) use reply::{Given, ReplyBuilder};

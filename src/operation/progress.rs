@@ -6,6 +6,13 @@ use std::{
 };
 
 /// How far an operation is: a fraction, and a message for people.
+///
+/// ```
+/// use tower_respond_async::Progress;
+///
+/// let progress = Progress::new(0.4).message("tile 4 of 10");
+/// assert_eq!((progress.fraction(), progress.text()), (0.4, "tile 4 of 10"));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     fraction: f64,
@@ -33,7 +40,7 @@ impl Progress {
         self.fraction
     }
 
-    /// The message, empty where there is none.
+    /// The message for people; empty where there is none.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.message

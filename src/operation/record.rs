@@ -31,7 +31,7 @@ const MALFORMED: RecordError = RecordError { source: None };
 /// The versions of a reply's head.
 #[derive(Deserialize, Serialize)]
 enum ReplyHead {
-    V1 { ending: Ending, status: Option<u16>, headers: u32, trailers: u32 },
+    V1 { ending: Ending, status: Option<u16>, fields: u16, headers: u32, trailers: u32 },
 }
 
 /// The versions of a request's head.
@@ -45,7 +45,13 @@ impl Reply {
     #[must_use]
     pub fn to_record(&self) -> Vec<u8> {
         let status = self.status_or_none().map(|status| status.as_u16());
-        let head = ReplyHead::V1 { ending: self.ending(), status, headers: self.headers, trailers: self.trailers };
+        let head = ReplyHead::V1 {
+            ending: self.ending(),
+            status,
+            fields: self.fields,
+            headers: self.headers,
+            trailers: self.trailers,
+        };
         write(&head, self.packed.len(), |record| record.extend_from_slice(&self.packed))
     }
 
@@ -55,11 +61,11 @@ impl Reply {
     ///
     /// Says so where it is none.
     pub fn from_record(record: &[u8]) -> Result<Self, RecordError> {
-        let (ReplyHead::V1 { ending, status, headers, trailers }, packed) = read(record)?;
+        let (ReplyHead::V1 { ending, status, fields, headers, trailers }, packed) = read(record)?;
         let status = status.map(StatusCode::from_u16).transpose().map_err(|_| MALFORMED)?;
-        let fields = usize::try_from(u64::from(headers) + u64::from(trailers)).map_err(|_| MALFORMED)?;
-        match fields <= packed.len() {
-            true => Ok(Self { ending, status, headers, trailers, packed: packed.into() }),
+        let around = usize::try_from(u64::from(headers) + u64::from(trailers)).map_err(|_| MALFORMED)?;
+        match around <= packed.len() {
+            true => Ok(Self { ending, status, fields, headers, trailers, packed: packed.into() }),
             false => Err(MALFORMED),
         }
     }
@@ -91,7 +97,7 @@ impl StoredRequest {
         Ok(Self {
             method: Method::from_bytes(method.as_bytes()).map_err(|_| MALFORMED)?,
             uri: Uri::try_from(uri).map_err(|_| MALFORMED)?,
-            headers: unpack(headers),
+            headers: unpack(Bytes::copy_from_slice(headers), 0),
             body: Bytes::copy_from_slice(body),
         })
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::state::{Failure, State};
 
@@ -26,6 +26,8 @@ pub struct Reply {
     pub(super) ending: Ending,
     /// Absent where there is no reply at all.
     pub(super) status: Option<StatusCode>,
+    /// How many fields the header has.
+    pub(super) fields: u16,
     pub(super) headers: u32,
     pub(super) trailers: u32,
     /// Headers, then the body, then trailers.
@@ -37,6 +39,7 @@ pub struct Reply {
 pub(crate) struct ReplyBuilder {
     ending: Ending,
     status: StatusCode,
+    fields: u16,
     headers: u32,
     packed: Vec<u8>,
 }
@@ -48,7 +51,8 @@ impl ReplyBuilder {
         let size = packed_size(headers);
         let mut packed = Vec::with_capacity(size.checked_add(body_length)?);
         pack(headers, &mut packed)?;
-        Some(Self { ending, status, headers: u32::try_from(size).ok()?, packed })
+        let fields = u16::try_from(headers.len()).ok()?;
+        Some(Self { ending, status, fields, headers: u32::try_from(size).ok()?, packed })
     }
 
     pub(crate) fn extend(&mut self, mut data: impl Buf) {
@@ -73,8 +77,8 @@ impl ReplyBuilder {
             pack(trailers, &mut self.packed)?;
         }
         let trailers = u32::try_from(self.packed.len() - before).ok()?;
-        let Self { ending, status, headers, packed } = self;
-        Some(Reply { ending, status: Some(status), headers, trailers, packed: packed.into_boxed_slice() })
+        let Self { ending, status, fields, headers, packed } = self;
+        Some(Reply { ending, status: Some(status), fields, headers, trailers, packed: packed.into_boxed_slice() })
     }
 }
 
@@ -88,7 +92,7 @@ impl Reply {
     /// A reply of which no more is known, or wanted, than its status.
     #[must_use]
     pub fn head(ending: Ending, status: Option<StatusCode>) -> Self {
-        Self { ending, status, headers: 0, trailers: 0, packed: Box::default() }
+        Self { ending, status, fields: 0, headers: 0, trailers: 0, packed: Box::default() }
     }
 
     /// How the operation ended.
@@ -128,77 +132,127 @@ impl Reply {
         self.packed.len()
     }
 
-    pub(crate) fn headers(&self) -> HeaderMap {
-        unpack(self.packed.get(..self.headers as usize).unwrap_or_default())
-    }
-
-    pub(crate) fn trailers(&self) -> Option<HeaderMap> {
-        (self.trailers > 0).then(|| unpack(self.packed.get(self.body_end()..).unwrap_or_default()))
-    }
-
-    pub(crate) fn body(&self) -> &[u8] {
-        self.packed.get(self.headers as usize..self.body_end()).unwrap_or_default()
-    }
-
     fn body_end(&self) -> usize {
         self.packed.len() - self.trailers as usize
     }
 }
 
-// Headers are packed field by field: the lengths of name and value, name, value. A value marked as sensitive, and so
-// kept out of logs and of HTTP/2's compression tables, stays so.
+/// A kept reply that is given out: everything in it is a slice of the memory that it is kept in.
+#[derive(Debug)]
+pub(crate) struct Given<'a> {
+    reply: &'a Reply,
+    packed: Bytes,
+}
+
+impl<'a> Given<'a> {
+    pub(crate) fn of<R>(kept: &'a Arc<R>) -> Self
+    where
+        R: AsRef<Reply> + Send + Sync + 'static,
+    {
+        struct Kept<R>(Arc<R>);
+        impl<R: AsRef<Reply>> AsRef<[u8]> for Kept<R> {
+            fn as_ref(&self) -> &[u8] {
+                &(*self.0).as_ref().packed
+            }
+        }
+        Self { reply: (**kept).as_ref(), packed: Bytes::from_owner(Kept(Arc::clone(kept))) }
+    }
+
+    /// The header, in a map with room for so many fields more.
+    pub(crate) fn headers(&self, room: usize) -> HeaderMap {
+        let fields = self.packed.slice(..self.reply.headers as usize);
+        unpack(fields, usize::from(self.reply.fields) + room)
+    }
+
+    pub(crate) fn body(&self) -> Bytes {
+        self.packed.slice(self.reply.headers as usize..self.reply.body_end())
+    }
+
+    pub(crate) fn trailers(&self) -> Option<HeaderMap> {
+        (self.reply.trailers > 0).then(|| unpack(self.packed.slice(self.reply.body_end()..), 0))
+    }
+}
+
+// Headers are packed field by field: what the name is, the length of the value, name, value. A usual name is its number,
+// so that it need not be looked at again; any other is its length, and follows. A value marked as sensitive, and so kept
+// out of logs and of HTTP/2's compression tables, stays so.
 
 const LENGTHS: usize = 2 + 4;
+const USUAL: u16 = 1 << 15;
 const SENSITIVE: u32 = 1 << 31;
 
+static USUAL_NAMES: [HeaderName; 20] = [
+    header::CONTENT_TYPE,
+    header::CACHE_CONTROL,
+    header::DATE,
+    header::LOCATION,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::VARY,
+    header::CONTENT_ENCODING,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_LOCATION,
+    header::EXPIRES,
+    header::SERVER,
+    header::SET_COOKIE,
+    header::LINK,
+    header::RETRY_AFTER,
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+    header::ACCESS_CONTROL_EXPOSE_HEADERS,
+    header::STRICT_TRANSPORT_SECURITY,
+    header::X_CONTENT_TYPE_OPTIONS,
+];
+
+/// The number of a usual name.
+fn usual(name: &HeaderName) -> Option<u16> {
+    USUAL_NAMES.iter().zip(USUAL..).find_map(|(usual, number)| (usual == name).then_some(number))
+}
+
 pub(super) fn packed_size(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| LENGTHS + name.as_str().len() + value.len()).sum()
+    let name = |name: &HeaderName| if usual(name).is_some() { 0 } else { name.as_str().len() };
+    headers.iter().map(|(field, value)| LENGTHS + name(field) + value.len()).sum()
 }
 
 pub(super) fn pack(headers: &HeaderMap, packed: &mut Vec<u8>) -> Option<()> {
     for (name, value) in headers {
+        let (number, name) = match usual(name) {
+            Some(number) => (number, ""),
+            None => (u16::try_from(name.as_str().len()).ok().filter(|length| length & USUAL == 0)?, name.as_str()),
+        };
         let length = u32::try_from(value.len()).ok().filter(|length| length & SENSITIVE == 0)?;
         let flag = if value.is_sensitive() { SENSITIVE } else { 0 };
-        packed.extend_from_slice(&u16::try_from(name.as_str().len()).ok()?.to_le_bytes());
+        packed.extend_from_slice(&number.to_le_bytes());
         packed.extend_from_slice(&(length | flag).to_le_bytes());
-        packed.extend_from_slice(name.as_str().as_bytes());
+        packed.extend_from_slice(name.as_bytes());
         packed.extend_from_slice(value.as_bytes());
     }
     Some(())
 }
 
-pub(super) fn unpack(mut packed: &[u8]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    while let Some((name, value, rest)) = unpack_field(packed) {
+pub(super) fn unpack(mut packed: Bytes, capacity: usize) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(capacity);
+    while let Some((name, value)) = unpack_field(&mut packed) {
         headers.append(name, value);
-        packed = rest;
     }
     headers
 }
 
-fn unpack_field(packed: &[u8]) -> Option<(HeaderName, HeaderValue, &[u8])> {
-    let (name_length, packed) = packed.split_first_chunk()?;
-    let (value_length, packed) = packed.split_first_chunk()?;
-    let value_length = u32::from_le_bytes(*value_length);
-    let (name, packed) = packed.split_at_checked(u16::from_le_bytes(*name_length).into())?;
-    let (value, packed) = packed.split_at_checked((value_length & !SENSITIVE) as usize)?;
-    let mut value = HeaderValue::from_bytes(value).ok()?;
-    value.set_sensitive(value_length & SENSITIVE != 0);
-    Some((HeaderName::from_bytes(name).ok()?, value, packed))
+fn unpack_field(packed: &mut Bytes) -> Option<(HeaderName, HeaderValue)> {
+    let number = packed.try_get_u16_le().ok()?;
+    let length = packed.try_get_u32_le().ok()?;
+    let name = match number.checked_sub(USUAL) {
+        Some(usual) => USUAL_NAMES.get(usize::from(usual))?.clone(),
+        None => HeaderName::from_bytes(&take(packed, number.into())?).ok()?,
+    };
+    let value = take(packed, (length & !SENSITIVE) as usize)?;
+    let mut value = HeaderValue::from_maybe_shared(value).ok()?;
+    value.set_sensitive(length & SENSITIVE != 0);
+    Some((name, value))
 }
 
-/// The body of a kept reply, given out without a copy.
-pub(crate) fn shared_body<R>(kept: Arc<R>) -> Bytes
-where
-    R: AsRef<Reply> + Send + Sync + 'static,
-{
-    struct Body<R>(Arc<R>);
-    impl<R: AsRef<Reply>> AsRef<[u8]> for Body<R> {
-        fn as_ref(&self) -> &[u8] {
-            (*self.0).as_ref().body()
-        }
-    }
-    Bytes::from_owner(Body(kept))
+fn take(packed: &mut Bytes, length: usize) -> Option<Bytes> {
+    (length <= packed.len()).then(|| packed.split_to(length))
 }
 
 #[cfg(test)]
@@ -206,6 +260,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    impl AsRef<Reply> for Reply {
+        fn as_ref(&self) -> &Reply {
+            self
+        }
+    }
 
     fn replied(status: u16) -> Reply {
         let status = StatusCode::from_u16(status).unwrap();
@@ -216,7 +276,7 @@ mod tests {
     fn an_absent_reply_is_empty_and_a_replied_one_never() {
         assert!(Reply::none(Ending::Canceled).is_empty());
         assert!(!replied(204).is_empty());
-        assert_eq!(replied(204).trailers(), None);
+        assert_eq!(Given::of(&Arc::new(replied(204))).trailers(), None);
     }
 
     #[test]
@@ -229,7 +289,9 @@ mod tests {
     }
 
     fn header_map() -> impl Strategy<Value = HeaderMap> {
-        let field = ("[a-z][a-z0-9-]{0,20}", proptest::collection::vec(32_u8..=126, 0..40), any::<bool>());
+        let usual = (0..USUAL_NAMES.len()).prop_map(|number| USUAL_NAMES[number].as_str().to_owned());
+        let name = prop_oneof!["[a-z][a-z0-9-]{0,20}", usual];
+        let field = (name, proptest::collection::vec(32_u8..=126, 0..40), any::<bool>());
         proptest::collection::vec(field, 0..12).prop_map(|fields| {
             let mut headers = HeaderMap::new();
             for (name, value, sensitive) in fields {
@@ -258,10 +320,12 @@ mod tests {
             }
             prop_assert_eq!(reply.size(), packed_size(&headers) + body.concat().len());
             let reply = reply.build(Some(&trailers)).unwrap();
-            prop_assert_eq!(sensitive(&reply.headers()), sensitive(&headers));
-            prop_assert_eq!(reply.headers(), headers);
-            prop_assert_eq!(reply.trailers().unwrap_or_default(), trailers);
-            prop_assert_eq!(reply.body(), body.concat());
+            let reply = Arc::new(reply);
+            let given = Given::of(&reply);
+            prop_assert_eq!(sensitive(&given.headers(0)), sensitive(&headers));
+            prop_assert_eq!(given.headers(3), headers);
+            prop_assert_eq!(given.trailers().unwrap_or_default(), trailers);
+            prop_assert_eq!(given.body(), body.concat());
         }
     }
 }

@@ -107,7 +107,7 @@ async fn they_end_as_the_operation_ends() {
 #[tokio::test(start_paused = true)]
 async fn whoever_resumes_is_told_what_has_happened_since() {
     let (operations, job) = job().await;
-    for (id, first) in [("0", "running"), ("x", "running"), ("-1", "running"), ("7", "running")] {
+    for (id, first) in [("0", "running"), ("x", "running"), ("-1", "running"), ("+1", "running"), ("7", "running")] {
         let mut listener = Listener::resume(&operations, &job, id).await;
         assert_eq!(listener.event().await.name, first, "{id} is not of this operation");
     }

@@ -154,8 +154,12 @@ async fn a_query_that_cannot_be_read_is_400_and_says_why() {
         ("?limit=0", "limit: expected"),
         ("?limit=201", "limit: expected"),
         ("?limit=x", "limit: expected"),
+        ("?limit=", "limit: expected"),
+        ("?limit=+5", "limit: expected"),
+        ("?limit=99999999999999999999", "limit: expected"),
         ("?after=x", "after: expected"),
         ("?after=1.2", "after: expected"),
+        ("?after=+1.0b5a4d0e-7d5c-4f0a-9a35-3f8f6ec1c1aa", "after: expected"),
         ("?sort=up", "unknown parameter \"sort\""),
     ] {
         let answer = list(&operations, query).await;

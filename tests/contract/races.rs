@@ -173,9 +173,8 @@ async fn r12_whoever_comes_while_a_drain_begins_is_interrupted_or_stays_in_line(
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r12_a_handler_that_blocks_its_thread_is_counted_and_its_operation_ended_all_the_same() {
-    let operations = owned().build().unwrap();
+/// Begins an operation whose handler blocks its thread until it is released. Returns where it is.
+async fn begin_blocking(operations: &Operations) -> (String, std::sync::mpsc::Sender<()>) {
     let (release, released) = std::sync::mpsc::channel::<()>();
     let mut released = Some(released);
     let blocks = Arc::new(AtomicBool::new(false));
@@ -191,14 +190,37 @@ async fn r12_a_handler_that_blocks_its_thread_is_counted_and_its_operation_ended
     let layer = operations.layer(Policy::new().budget(Duration::ZERO));
     let accepted = send(layer.layer(service), post(&ANN)).await;
     until(|| blocks.load(Ordering::SeqCst)).await;
+    (accepted.header("location").to_owned(), release)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r12_a_handler_that_blocks_its_thread_is_counted_and_its_operation_ended_all_the_same() {
+    let operations = owned().build().unwrap();
+    let (location, release) = begin_blocking(&operations).await;
     let drained = operations.drain(Duration::ZERO).await;
     assert_eq!((drained.finished, drained.interrupted, drained.blocked), (0, 1, 1));
     let status = async || {
-        let answer = ask(&operations, Method::GET, accepted.header("operation-location"), &ANN).await;
+        let answer = ask(&operations, Method::GET, &format!("{location}/status"), &ANN).await;
         answer.json()["error"]["code"].as_str().map(str::to_owned)
     };
     assert_eq!(status().await.as_deref(), Some("interrupted"));
     release.send(()).unwrap();
     until(|| operations.in_flight() == 0).await;
     assert_eq!(status().await.as_deref(), Some("interrupted"), "the end came first");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r12_who_cancels_is_not_told_at_a_shutdown_that_what_blocks_has_stopped() {
+    let operations = owned().build().unwrap();
+    let (location, release) = begin_blocking(&operations).await;
+    let canceling = tokio::spawn({
+        let (operations, location) = (operations.clone(), location.clone());
+        async move { ask(&operations, Method::DELETE, &location, &ANN).await }
+    });
+    while ask(&operations, Method::GET, &location, &ANN).await.status == 202 {
+        yield_now().await;
+    }
+    operations.drain(Duration::ZERO).await;
+    assert_eq!(canceling.await.unwrap().status, 202);
+    release.send(()).unwrap();
 }

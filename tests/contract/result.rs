@@ -129,6 +129,52 @@ async fn who_has_it_already_gets_304() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_304_says_nothing_of_the_body_that_it_leaves_out() {
+    // RFC 9110, section 15.4.5.
+    let mut described = reply(200, TEXT);
+    let metadata = ["content-type", "content-encoding", "content-language", "last-modified"];
+    let kept = ["cache-control", "content-location", "date", "etag", "expires", "vary", "x-own"];
+    for name in metadata.into_iter().chain(kept) {
+        described.headers_mut().insert(name, "\"1\"".parse().unwrap());
+    }
+    let (operations, path) = self::kept(described).await;
+    let answer = ask(&operations, Method::GET, &path, &[("if-none-match", "*")]).await;
+    assert_eq!((answer.status.as_u16(), answer.names()), (304, kept.to_vec()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_what_the_client_means_is_412() {
+    let mut dated = reply(200, TEXT);
+    dated.headers_mut().insert("etag", "\"own\"".parse().unwrap());
+    dated.headers_mut().insert("last-modified", "Sat, 01 Jan 2022 00:00:00 GMT".parse().unwrap());
+    let (operations, path) = kept(dated).await;
+    let (before, after) = ("Fri, 31 Dec 2021 00:00:00 GMT", "Sun, 02 Jan 2022 00:00:00 GMT");
+    for (headers, status) in [
+        (&[("if-match", "\"other\"")][..], 412),
+        (&[("if-match", "\"other\", \"own\"")], 200),
+        (&[("if-match", "\"other\""), ("if-none-match", "\"own\""), ("range", "bytes=2-4")], 412),
+        (&[("if-match", "\"own\""), ("if-unmodified-since", before)], 200),
+        (&[("if-match", "*"), ("if-none-match", "\"own\"")], 304),
+        (&[("if-unmodified-since", before)], 412),
+        (&[("if-unmodified-since", after), ("range", "bytes=2-4")], 206),
+        (&[("if-modified-since", after)], 304),
+        (&[("if-modified-since", before)], 200),
+        (&[("if-modified-since", after), ("if-none-match", "\"other\"")], 200),
+    ] {
+        let answer = ask(&operations, Method::GET, &path, headers).await;
+        assert_eq!(answer.status, status, "{headers:?}");
+        match status {
+            412 => answer.assert_problem(Kind::PreconditionFailed),
+            _ => assert_eq!(answer.header("etag"), "\"own\""),
+        }
+    }
+    // Without a date there is nothing to compare with.
+    for name in ["if-modified-since", "if-unmodified-since"] {
+        assert_eq!(asked(Method::GET, &[(name, after)]).await.status, 200, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_handlers_own_tag_counts() {
     let mut tagged = reply(200, TEXT);
     tagged.headers_mut().insert("etag", "\"own\"".parse().unwrap());

@@ -70,7 +70,7 @@ fn nobody_waits_for_what_has_stopped_or_after_a_shutdown() {
         watchers.stopped(id);
         thread::yield_now();
         watchers.close();
-        stopping.join().unwrap();
+        assert!(stopping.join().unwrap(), "it stopped before the shutdown");
         waiting.join().unwrap();
         assert!(watchers.watched.is_empty());
     };
