@@ -129,7 +129,8 @@ impl OperationsBuilder {
 
     /// Whether `Forwarded` (RFC 7239) and `X-Forwarded-Proto`, `-Host` and `-Prefix` of a request say under which URL
     /// clients reach this application; not by default. Only for applications that a proxy stands in front of which
-    /// sets or removes them. A [public URL](Self::public_url) goes first.
+    /// sets or removes each of them: `Forwarded` counts where it is present, and a client may have written it. A
+    /// [public URL](Self::public_url) goes first.
     pub fn trust_forwarded(mut self, trust: bool) -> Self {
         self.trust_forwarded = trust;
         self

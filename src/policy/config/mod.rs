@@ -49,7 +49,7 @@ use value::Value;
 /// |---|---|---|
 /// | `base_path` | where the status monitor is mounted, such as `"/operations"`, or `"/"` | the hub's |
 /// | `public_url` | the URL clients know the server by, `http` or `https`; makes `Location` a full URL | none |
-/// | `trust_forwarded` | whether `Forwarded` and `X-Forwarded-*` say that URL: only behind a proxy that sets them | the hub's |
+/// | `trust_forwarded` | whether `Forwarded` and `X-Forwarded-*` say that URL: only behind a proxy that sets or removes each of them | the hub's |
 /// | `max_operations` | operations in flight at once, at least 1 | the hub's |
 /// | `max_operations_per_owner` | the same for each owner | the hub's |
 /// | `max_kept_operations` | operations kept at once, running and ended, at least 1 | the hub's |
