@@ -48,6 +48,10 @@ impl Operations {
     /// [`Routes`]. Layers of the same operations may wrap several services.
     ///
     /// A request whose extensions hold a [`Policy`](crate::Policy) has that one instead.
+    ///
+    /// What is wrong with a table has been an error when it was [built](crate::RoutesBuilder::build). A policy alone that
+    /// cannot be kept to is logged as an error, and every request stays in line; to have an error, build a table of
+    /// [it alone](crate::RoutesBuilder::otherwise).
     #[must_use]
     pub fn layer(&self, routes: impl Into<Routes>) -> RespondAsyncLayer {
         RespondAsyncLayer::new(&self.hub, &routes.into())
@@ -109,7 +113,8 @@ impl Default for OperationsBuilder {
 }
 
 impl OperationsBuilder {
-    /// Where the monitor is mounted, as clients see it; `/operations` by default. It starts with a slash.
+    /// Where the monitor is mounted, as clients see it; `/operations` by default. It starts with a slash, which may be
+    /// all there is.
     pub fn base_path(mut self, path: impl Into<String>) -> Self {
         self.base_path = path.into();
         self
@@ -124,7 +129,8 @@ impl OperationsBuilder {
 
     /// Whether `Forwarded` (RFC 7239) and `X-Forwarded-Proto`, `-Host` and `-Prefix` of a request say under which URL
     /// clients reach this application; not by default. Only for applications that a proxy stands in front of which
-    /// sets or removes them. A [public URL](Self::public_url) goes first.
+    /// sets or removes each of them: `Forwarded` counts where it is present, and a client may have written it. A
+    /// [public URL](Self::public_url) goes first.
     pub fn trust_forwarded(mut self, trust: bool) -> Self {
         self.trust_forwarded = trust;
         self
@@ -142,25 +148,25 @@ impl OperationsBuilder {
         self
     }
 
-    /// How many operations may run at once; 10,000 by default.
+    /// How many operations may run at once, at least 1; 10,000 by default.
     pub fn max_operations(mut self, operations: usize) -> Self {
         self.max_operations = operations;
         self
     }
 
-    /// How many operations of one owner may run at once; without a limit by default.
+    /// How many operations of one owner may run at once, at least 1; without a limit by default.
     pub fn max_operations_per_owner(mut self, operations: usize) -> Self {
         self.max_operations_per_owner = operations;
         self
     }
 
-    /// How many operations may be kept at once, running and ended; 100,000 by default.
+    /// How many operations may be kept at once, running and ended, at least 1; 100,000 by default.
     pub fn max_kept_operations(mut self, operations: usize) -> Self {
         self.max_kept_operations = operations;
         self
     }
 
-    /// How many bytes all kept replies may take; 256 MiB by default.
+    /// How many bytes all kept replies may take, at least 1; 256 MiB by default.
     ///
     /// A request is not detached while less room is left than its policy's
     /// [largest reply](crate::Policy::max_reply) takes, or than an eighth of this, whichever is less.
@@ -195,8 +201,8 @@ impl OperationsBuilder {
             faults.push(Fault::BasePath(self.base_path.clone()));
         }
         let public_url = self.public_url.as_deref().map(|url| url.strip_suffix('/').unwrap_or(url));
-        if let Some(url) = public_url.filter(|url| !is_public_url(url)) {
-            faults.push(Fault::PublicUrl(url.to_owned()));
+        if let Some(url) = self.public_url.as_ref().filter(|_| !public_url.is_some_and(is_public_url)) {
+            faults.push(Fault::PublicUrl(url.clone()));
         }
         let limits = [
             ("max_operations", self.max_operations),
@@ -231,9 +237,12 @@ pub struct BuildError(Vec<Fault>);
 enum Fault {
     #[error("base_path: expected a path such as \"/operations\", found {0:?}")]
     BasePath(String),
-    #[error("public_url: expected a URL such as \"https://api.example.com\", without a query, found {0:?}")]
+    #[error(
+        "public_url: expected an absolute URL such as \"https://api.example.com\", without user, query and fragment, \
+         found {0:?}"
+    )]
     PublicUrl(String),
-    #[error("{0}: expected a number above 0, found 0")]
+    #[error("{0}: expected at least 1, found 0")]
     Zero(&'static str),
 }
 
@@ -266,6 +275,25 @@ mod tests {
     fn keeps_the_secret(operations: &Operations) -> bool {
         let kept = format!("{:?}", operations.hub.store);
         kept.contains("secret") || kept.contains(&format!("{:?}", b"secret").replace(['[', ']'], ""))
+    }
+
+    #[test]
+    fn wrong_settings_are_told_all_at_once() {
+        let builder = Operations::builder()
+            .base_path("operations")
+            .public_url("/")
+            .max_operations(0)
+            .max_operations_per_owner(0)
+            .max_kept_operations(0)
+            .max_kept_bytes(0);
+        let expected = r#"
+base_path: expected a path such as "/operations", found "operations"
+public_url: expected an absolute URL such as "https://api.example.com", without user, query and fragment, found "/"
+max_operations: expected at least 1, found 0
+max_operations_per_owner: expected at least 1, found 0
+max_kept_operations: expected at least 1, found 0
+max_kept_bytes: expected at least 1, found 0"#;
+        assert_eq!(builder.build().unwrap_err().to_string(), expected.trim_start());
     }
 
     #[tokio::test(start_paused = true)]

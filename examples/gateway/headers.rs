@@ -76,11 +76,9 @@ pub(crate) fn host<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal
 /// Tells the backend who asks, for which host and how, in `X-Forwarded-*` and in `Forwarded` (RFC 7239).
 ///
 /// What is there already is removed, for anybody can write it; unless it is `trusted` because a proxy in front sets it.
-/// Then that way of telling is continued, and the other one left alone if the proxy does not use it.
+/// Then that way of telling is continued, or both are, and the one left alone that the proxy does not use.
 pub(crate) fn set_forwarded(headers: &mut HeaderMap, client: IpAddr, host: Option<&Authority>, trusted: bool) {
-    if !trusted {
-        remove_forwarded(headers);
-    }
+    remove_made_up(headers, trusted);
     let forwarded = headers.contains_key(FORWARDED);
     let x_forwarded = [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO].iter().any(|it| headers.contains_key(it));
     if x_forwarded || !forwarded {
@@ -105,12 +103,15 @@ pub(crate) fn add_via(headers: &mut HeaderMap, received: Version) {
     add_to_list(headers, VIA, received);
 }
 
-fn remove_forwarded(headers: &mut HeaderMap) {
-    let is_forwarded = |name: &&HeaderName| {
-        **name == FORWARDED || name.as_str().starts_with("x-forwarded-") || name.as_str() == "x-real-ip"
+/// Removes what clients may have written. No proxy writes these names with `_`, which many backends take for `-`.
+fn remove_made_up(headers: &mut HeaderMap, trusted: bool) {
+    let tells_who_asks = |name: &str| name == FORWARDED || name == "x-real-ip" || name.starts_with("x-forwarded-");
+    let is_made_up = |name: &&HeaderName| {
+        let name = name.as_str();
+        tells_who_asks(&name.replace('_', "-")) && (!trusted || name.contains('_'))
     };
-    let present: Vec<HeaderName> = headers.keys().filter(is_forwarded).cloned().collect();
-    for name in present {
+    let made_up: Vec<HeaderName> = headers.keys().filter(is_made_up).cloned().collect();
+    for name in made_up {
         headers.remove(name);
     }
 }

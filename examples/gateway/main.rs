@@ -17,12 +17,14 @@ mod headers;
 mod proxy;
 mod refusal;
 mod settings;
+#[path = "../support/stop_signal.rs"]
+mod stop_signal;
 
 use std::{
     convert::Infallible, env, error::Error, ffi::OsString, fs, io, io::IsTerminal, process::ExitCode, time::Duration,
 };
 
-use tokio::{net::TcpListener, signal, time};
+use tokio::{net::TcpListener, time};
 use tower_respond_async::Operations;
 use tracing::{info, level_filters::LevelFilter, warn};
 use tracing_subscriber::EnvFilter;
@@ -30,6 +32,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     gateway::{Connections, Gateway},
     settings::Settings,
+    stop_signal::stop_signal,
 };
 
 const USAGE: &str = "usage: gateway PATH.toml";
@@ -121,23 +124,5 @@ async fn drain(operations: &Operations, patience: Duration) {
             info!(finished = drained.finished, interrupted = drained.interrupted, "drained");
         }
         () = stop_signal() => {}
-    }
-}
-
-/// Waits for Ctrl-C, or for the `SIGTERM` that service managers send.
-async fn stop_signal() {
-    #[cfg(unix)]
-    let terminated = async {
-        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(mut terminated) => terminated.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-
-    tokio::select! {
-        _ = signal::ctrl_c() => {}
-        _ = terminated => {}
     }
 }

@@ -39,6 +39,9 @@ impl Settings {
         let OwnKeys { file, mut wrong } = own;
 
         let base_path = file.get("base_path").and_then(Value::as_str).unwrap_or(DEFAULT_BASE_PATH);
+        if base_path == "/" {
+            wrong.push("base_path: expected a path of its own, as \"/\" leaves nothing to the backend".to_owned());
+        }
         let base_path = base_path.trim_end_matches('/').to_owned();
         let trust_forwarded = file.get("trust_forwarded").and_then(Value::as_bool).unwrap_or_default();
         let operations = Config::deserialize(file).unwrap_or_else(|report| {

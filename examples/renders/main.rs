@@ -8,12 +8,15 @@
 //! $ curl --json '{"size": 4096}' --include http://127.0.0.1:3000/renders
 //! ```
 //!
-//! Open the address in a browser to see the exchange as it happens. `HOST` and `PORT` say where to listen; port 0 takes a free one.
+//! Open the address in a browser to see the exchange as it happens. `HOST` and `PORT` say where to listen; port 0 takes a
+//! free one.
 
 mod fractal;
 mod palette;
 mod problem;
 mod render;
+#[path = "../support/stop_signal.rs"]
+mod stop_signal;
 mod view;
 
 use std::{env, error::Error, time::Duration};
@@ -24,9 +27,11 @@ use axum::{
     response::{Html, IntoResponse},
     routing::{get, post},
 };
-use tokio::{net::TcpListener, signal};
+use tokio::net::TcpListener;
 use tower_respond_async::{Operations, Policy};
 use tracing_subscriber::EnvFilter;
+
+use crate::stop_signal::stop_signal;
 
 /// How long a picture may take before its client is told to come back.
 const BUDGET: Duration = Duration::from_millis(300);
@@ -70,22 +75,4 @@ fn address() -> Result<(String, u16), Box<dyn Error>> {
         Err(_) => 3000,
     };
     Ok((host, port))
-}
-
-/// Waits for Ctrl-C, or for the `SIGTERM` that service managers send.
-async fn stop_signal() {
-    #[cfg(unix)]
-    let terminated = async {
-        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(mut terminated) => terminated.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-
-    tokio::select! {
-        _ = signal::ctrl_c() => {}
-        _ = terminated => {}
-    }
 }

@@ -1,12 +1,17 @@
 //! The one place where tasks are spawned, so that a shutdown finds them all.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    panic::catch_unwind,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{runtime::Handle, task::AbortHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::error;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tasks(Arc<Shared>);
@@ -16,12 +21,27 @@ struct Shared {
     tracker: TaskTracker,
     draining: AtomicBool,
     closing: CancellationToken,
+    /// A runtime has been met that has no timers.
+    timers_are_missing: AtomicBool,
 }
 
 impl Tasks {
-    /// Whether there is a runtime to spawn on, and no shutdown under way that has come to its end.
+    /// Whether there is a runtime to spawn on, with timers, and no shutdown under way that has come to its end.
     pub(super) fn can_spawn(&self) -> bool {
-        !self.are_closing() && Handle::try_current().is_ok()
+        !self.are_closing() && self.have_timers()
+    }
+
+    /// Whether there is a runtime with timers. Once one without has been met, none is taken to have any.
+    // There is no way to ask but to try. What is tried is cheap where it succeeds.
+    pub(super) fn have_timers(&self) -> bool {
+        if Handle::try_current().is_err() || self.0.timers_are_missing.load(Ordering::Relaxed) {
+            return false;
+        }
+        let made = catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO)));
+        if made.is_err() && !self.0.timers_are_missing.swap(true, Ordering::Relaxed) {
+            error!("requests stay in line: this Tokio runtime has no timers, which its builder's enable_time gives it");
+        }
+        made.is_ok()
     }
 
     /// Spawns on the current runtime, of which there must be one.

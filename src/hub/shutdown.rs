@@ -29,17 +29,29 @@ impl Hub {
     pub(crate) async fn drain(&self, grace: Duration) -> Drained {
         self.tasks.drain();
         let running = self.permits.running();
-        let deadline = Instant::now().checked_add(grace);
-        match deadline {
-            Some(deadline) => drop(timeout_at(deadline, self.permits.idle()).await),
-            None => self.permits.idle().await,
-        }
-        let interrupted = self.interrupt_all().await;
+        let have_timers = self.tasks.have_timers();
+        let interrupted = match have_timers {
+            true => {
+                self.idle_within(grace).await;
+                self.interrupt_all().await
+            }
+            // Nothing runs on this runtime, and what may run on another cannot be waited for here.
+            false => self.interrupt_running(),
+        };
         let blocked = self.permits.running();
         self.tasks.close();
         self.watchers.close();
-        let _in_time = timeout(STOP, self.tasks.ended()).await;
+        if have_timers {
+            let _in_time = timeout(STOP, self.tasks.ended()).await;
+        }
         Drained { finished: running.saturating_sub(interrupted), interrupted, blocked }
+    }
+
+    async fn idle_within(&self, grace: Duration) {
+        match Instant::now().checked_add(grace) {
+            Some(deadline) => drop(timeout_at(deadline, self.permits.idle()).await),
+            None => self.permits.idle().await,
+        }
     }
 
     /// Ends what still runs, and waits until it has stopped. An operation that has its permit may come into the store
@@ -48,13 +60,19 @@ impl Hub {
         let mut interrupted = 0;
         let give_up = Instant::now() + STOP;
         loop {
-            let running = self.store.running();
-            interrupted += running.len();
-            running.into_iter().for_each(|id| self.end(id, Failure::Interrupted));
+            interrupted += self.interrupt_running();
             if timeout(AGAIN, self.permits.idle()).await.is_ok() || Instant::now() >= give_up {
                 return interrupted;
             }
         }
+    }
+
+    /// Gives the number of those that ran.
+    fn interrupt_running(&self) -> usize {
+        let running = self.store.running();
+        let interrupted = running.len();
+        running.into_iter().for_each(|id| self.end(id, Failure::Interrupted));
+        interrupted
     }
 
     /// How many operations run in this process.

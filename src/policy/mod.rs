@@ -45,6 +45,10 @@ use methods::MethodSet;
 /// ```
 ///
 /// A policy is used alone, for every path, or in a table of [`Routes`].
+///
+/// One under which every operation would be lost cannot be kept to: with a longest run time, a retention or a largest
+/// reply of zero. In a table and in a configuration that is an error at start-up; a policy alone is logged as an error
+/// and holds for no request, so that all stay in line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     pub(crate) methods: MethodSet,
@@ -214,7 +218,7 @@ impl Policy {
 impl Policy {
     /// How long an operation may run, counted from its `202 Accepted`.
     ///
-    /// Default: 1 hour. One that takes longer is dropped and ends as `failed`, reason `timed-out`.
+    /// Default: 1 hour. More than zero. One that takes longer is dropped and ends as `failed`, reason `timed-out`.
     #[must_use]
     pub fn max_run_time(mut self, longest: Duration) -> Self {
         self.max_run_time = Some(longest);
@@ -230,7 +234,7 @@ impl Policy {
 
     /// How long a finished operation and its reply are kept, counted from its end.
     ///
-    /// Default: 10 minutes.
+    /// Default: 10 minutes. More than zero.
     #[must_use]
     pub fn retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
@@ -239,7 +243,7 @@ impl Policy {
 
     /// The largest reply that is kept: its headers, body and trailers together.
     ///
-    /// In bytes. Default: 8 MiB. An operation with a larger one ends as `failed`, reason `reply-too-large`.
+    /// In bytes. Default: 8 MiB. More than zero. An operation with a larger one ends as `failed`, reason `reply-too-large`.
     #[must_use]
     pub fn max_reply(mut self, bytes: usize) -> Self {
         self.max_reply = bytes;

@@ -4,9 +4,10 @@ use std::fmt;
 
 use matchit::InsertError;
 
-use super::methods::MethodSet;
+use super::{Policy, methods::MethodSet};
 
-/// All that is wrong with a table of routes, in the order of the routes. It is shown one per line.
+/// All that is wrong with a table of routes: with its default policy, then with the routes in their order. It is shown
+/// one per line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutesErrors(Vec<RouteError>);
 
@@ -15,7 +16,7 @@ impl RoutesErrors {
         if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
     }
 
-    /// Each error, in the order of the routes.
+    /// Each error.
     pub fn iter(&self) -> std::slice::Iter<'_, RouteError> {
         self.0.iter()
     }
@@ -44,26 +45,46 @@ impl fmt::Display for RoutesErrors {
 
 impl std::error::Error for RoutesErrors {}
 
-/// What is wrong with one route.
+/// One thing that is wrong with a route or with the default policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("routes[{position}], {pattern:?}: {fault}")]
+#[error("{place}: {fault}")]
 pub struct RouteError {
-    pub(super) position: usize,
-    pub(super) pattern: String,
+    pub(super) place: RoutePlace,
     pub(super) fault: RouteFault,
 }
 
 impl RouteError {
-    /// The place of the route in the table, counted from 0.
+    /// The place of the route in the table, counted from 0. `None`: it is the default policy.
     #[must_use]
-    pub fn position(&self) -> usize {
-        self.position
+    pub fn position(&self) -> Option<usize> {
+        match &self.place {
+            RoutePlace::Default => None,
+            RoutePlace::Listed { position, .. } => Some(*position),
+        }
     }
 
-    /// The path pattern of the route, as given.
+    /// The path pattern of the route, as given. `None`: it is the default policy.
     #[must_use]
-    pub fn pattern(&self) -> &str {
-        &self.pattern
+    pub fn pattern(&self) -> Option<&str> {
+        match &self.place {
+            RoutePlace::Default => None,
+            RoutePlace::Listed { pattern, .. } => Some(pattern),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RoutePlace {
+    Default,
+    Listed { position: usize, pattern: String },
+}
+
+impl fmt::Display for RoutePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("the default policy"),
+            Self::Listed { position, pattern } => write!(f, "routes[{position}], {pattern:?}"),
+        }
     }
 }
 
@@ -71,6 +92,8 @@ impl RouteError {
 pub(super) enum RouteFault {
     #[error("a path starts with \"/\"")]
     NoLeadingSlash,
+    #[error("no path has {character:?} in it")]
+    InNoPath { character: char },
     #[error("a parameter is written {{{name}}}, not :{name}")]
     ColonParameter { name: String },
     #[error("the rest of a path is written {{*{name}}}, not *{name}")]
@@ -87,8 +110,23 @@ pub(super) enum RouteFault {
     Refused(InsertError),
     #[error("the policy holds for no method")]
     NoMethods,
+    #[error("{rule} must be more than zero")]
+    Zero { rule: &'static str },
     #[error("{methods} {} already listed for this path in routes[{with}]", is_or_are(methods))]
     SameMethods { methods: MethodSet, with: usize },
+}
+
+impl RouteFault {
+    /// What is wrong with a policy, whatever it is for: under it every operation would be lost.
+    pub(super) fn all_of(policy: &Policy) -> impl Iterator<Item = Self> + use<> {
+        let zero = [
+            ("max_run_time", policy.max_run_time.is_some_and(|longest| longest.is_zero())),
+            ("retention", policy.retention.is_zero()),
+            ("max_reply", policy.max_reply == 0),
+        ];
+        let zero = zero.into_iter().filter(|(_, is_zero)| *is_zero).map(|(rule, _)| Self::Zero { rule });
+        policy.methods.is_empty().then_some(Self::NoMethods).into_iter().chain(zero)
+    }
 }
 
 impl From<InsertError> for RouteFault {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Policy,
-    route_errors::{RouteError, RoutesErrors},
+    route_errors::{RouteError, RouteFault, RoutePlace, RoutesErrors},
     table::Table,
 };
 
@@ -55,12 +55,13 @@ impl Routes {
     }
 }
 
-/// The policy for every path.
+/// The policy for every path. One that [`RoutesBuilder::build`] refuses is logged as an error and holds for no path.
 impl From<Policy> for Routes {
     fn from(policy: Policy) -> Self {
-        let mut table = Table::default();
-        table.set_default(policy.methods.clone(), policy);
-        Self(table)
+        Self::builder().otherwise(policy).build().unwrap_or_else(|errors| {
+            tracing::error!(%errors, "requests pass untouched, because their policy cannot be kept to");
+            Self::default()
+        })
     }
 }
 
@@ -100,25 +101,26 @@ impl RoutesBuilder {
         self
     }
 
-    /// Checks all routes and makes the table.
+    /// Checks all policies and routes, and makes the table.
     ///
     /// # Errors
     ///
-    /// Says of every wrong route what is wrong with it: its pattern cannot be read, conflicts with
-    /// another (`/{id}` and `/{name}`), is already listed for the same method, or its policy holds for
-    /// no method.
+    /// Says all that is wrong. With a policy: it holds for no method, or its longest run time, its retention or its
+    /// largest reply is zero. With a route's pattern: it cannot be read, no path can match it, it conflicts with another
+    /// (`/{id}` and `/{name}`), or it is already listed for the same method.
     pub fn build(self) -> Result<Routes, RoutesErrors> {
         let mut table = Table::default();
         let mut errors = Vec::new();
         if let Some(policy) = self.default {
+            let error = |fault| RouteError { place: RoutePlace::Default, fault };
+            errors.extend(RouteFault::all_of(&policy).map(error));
             table.set_default(policy.methods.clone(), policy);
         }
-        for route in self.routes {
-            let methods = route.policy.methods.clone();
-            let inserted = table.insert(route.position, &route.pattern, methods, route.policy);
-            if let Err(fault) = inserted {
-                errors.push(RouteError { position: route.position, pattern: route.pattern, fault });
-            }
+        for Route { position, pattern, policy } in self.routes {
+            let faults = RouteFault::all_of(&policy);
+            let unlisted = table.insert(position, &pattern, policy.methods.clone(), policy).err();
+            let error = |fault| RouteError { place: RoutePlace::Listed { position, pattern: pattern.clone() }, fault };
+            errors.extend(unlisted.into_iter().chain(faults).map(error));
         }
         RoutesErrors::none_or(errors).map(|()| Routes(table))
     }
@@ -218,9 +220,15 @@ mod tests {
             .route("/ok", Policy::new().methods([Method::GET, Method::PUT]))
             .route("/ok", Policy::new())
             .route("/none", Policy::new().methods([]))
+            .route("/a?b", Policy::new())
+            .route("/a#b", Policy::new())
+            .route("/a b/{id}", Policy::new())
+            .route("/nothing?", Policy::new().methods([]).max_run_time(Duration::ZERO).max_reply(0))
+            .otherwise(Policy::new().retention(Duration::ZERO))
             .build()
             .unwrap_err();
         let expected = r#"
+the default policy: retention must be more than zero
 routes[1], "reports": a path starts with "/"
 routes[2], "": a path starts with "/"
 routes[3], "/reports/:id": a parameter is written {id}, not :id
@@ -232,8 +240,42 @@ routes[8], "/files/{*path}/x": a parameter for the rest of the path stands at th
 routes[10], "/a/{name}": the path conflicts with "/a/{id}"
 routes[12], "/ok": PUT is already listed for this path in routes[0]
 routes[13], "/ok": POST, PUT, PATCH, DELETE are already listed for this path in routes[0]
-routes[14], "/none": the policy holds for no method"#;
+routes[14], "/none": the policy holds for no method
+routes[15], "/a?b": no path has '?' in it
+routes[16], "/a#b": no path has '#' in it
+routes[17], "/a b/{id}": no path has ' ' in it
+routes[18], "/nothing?": no path has '?' in it
+routes[18], "/nothing?": the policy holds for no method
+routes[18], "/nothing?": max_run_time must be more than zero
+routes[18], "/nothing?": max_reply must be more than zero"#;
         assert_eq!(errors.to_string(), expected.trim_start());
-        assert_eq!(errors.iter().count(), 12);
+        let places: Vec<_> = errors.iter().map(|error| (error.position(), error.pattern())).collect();
+        assert_eq!(places[..2], [(None, None), (Some(1), Some("reports"))]);
+    }
+
+    #[test]
+    fn every_pattern_that_a_path_can_match_is_taken() {
+        for (pattern, path) in [
+            ("/a%20b/{id}", "/a%20b/7"),
+            ("/caf\u{e9}", "/caf\u{e9}"),
+            ("/-._~!$&'()*+,;=:@|^", "/-._~!$&'()*+,;=:@|^"),
+            ("/{what is it?}", "/7"),
+            ("/{{id}}", "/{id}"),
+        ] {
+            let routes = Routes::builder().route(pattern, Policy::new()).build().unwrap();
+            let path: ::http::Uri = path.parse().unwrap();
+            assert_eq!(named(&names(&routes), &Method::POST, path.path()).as_deref(), Some(pattern));
+        }
+    }
+
+    #[test]
+    fn a_policy_alone_that_would_lose_every_operation_holds_for_no_path() {
+        for policy in [
+            Policy::new().max_run_time(Duration::ZERO),
+            Policy::new().retention(Duration::ZERO),
+            Policy::new().max_reply(0),
+        ] {
+            assert_eq!(named(&names(&policy.into()), &Method::POST, "/"), None);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::http::Method;
+use ::http::{Method, uri::PathAndQuery};
 
 use super::{methods::MethodSet, route_errors::RouteFault};
 
@@ -97,15 +97,13 @@ impl<T> Table<T> {
             Some(listed) => listed.add(entry)?,
             None => self.add_pattern(pattern, entry)?,
         }
-        if new_methods.is_empty() {
-            return Err(RouteFault::NoMethods);
-        }
         self.listed_methods.extend(new_methods.iter());
         Ok(())
     }
 
     fn add_pattern(&mut self, pattern: &str, first: Entry<T>) -> Result<(), RouteFault> {
         check_as_axum_does(pattern)?;
+        check_that_a_path_can_match(pattern)?;
         self.paths.insert(pattern, self.patterns.len())?;
         self.patterns.push(Pattern { text: Arc::from(pattern), entries: vec![first] });
         Ok(())
@@ -158,4 +156,20 @@ fn check_as_axum_does(pattern: &str) -> Result<(), RouteFault> {
         }
     }
     Ok(())
+}
+
+/// Refuses literals that stand in no path, where `matchit` would wait for them for ever.
+fn check_that_a_path_can_match(pattern: &str) -> Result<(), RouteFault> {
+    // Between braces there is a name, which may be any. Those that do not match are refused by `matchit`.
+    let literals = pattern.split(['{', '}']).step_by(2);
+    match literals.flat_map(str::chars).find(|character| !stands_in_paths(*character)) {
+        Some(character) => Err(RouteFault::InNoPath { character }),
+        None => Ok(()),
+    }
+}
+
+/// Whether a request's address can have the character in its path.
+fn stands_in_paths(character: char) -> bool {
+    let path = format!("/{character}");
+    path.parse().is_ok_and(|address: PathAndQuery| address.path() == path)
 }

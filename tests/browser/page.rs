@@ -38,7 +38,7 @@ impl Page {
     }
 
     pub(crate) fn kill_server(&mut self) {
-        self.server.process.kill();
+        self.server.program.kill();
     }
 
     pub(crate) async fn choose(&self, css: &str) {

@@ -1,12 +1,6 @@
 //! Backends to put behind the gateway.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, BufRead, BufReader},
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, process::Command, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -23,6 +17,8 @@ use tokio::{
     net::TcpListener,
     sync::{Semaphore, mpsc},
 };
+
+use crate::program::Program;
 
 /// A backend whose slow handlers wait until the test releases them.
 pub(crate) struct Backend {
@@ -182,26 +178,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-print(server.server_port, flush=True)
+print(f"listening on 127.0.0.1:{server.server_port}", flush=True)
 server.serve_forever()
 "#;
 
 pub(crate) struct Python {
-    child: Child,
+    _program: Program,
     pub(crate) address: String,
 }
 
+/// Needs Python; on Debian: `apt-get install python3`.
 pub(crate) fn in_python() -> Python {
-    let child = Command::new("python3").args(["-c", PYTHON]).stdout(Stdio::piped()).spawn();
-    let mut child = child.expect("python3 is needed (Debian: apt-get install python3)");
-    let mut port = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
-    Python { child, address: format!("127.0.0.1:{}", port.trim()) }
-}
-
-impl Drop for Python {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    let mut program = Program::start(Command::new("python3").args(["-c", PYTHON]));
+    let address = program.line_after("listening on ");
+    Python { _program: program, address }
 }

@@ -15,10 +15,13 @@ use hyper_util::{
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::process::Gateway;
+use crate::process::Gateway;
 
 /// Nothing here takes as long, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The headers of a poll that waits for the end of an operation.
+pub(crate) const FOLLOW: [(&str, &str); 1] = [("prefer", "wait=20")];
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 

@@ -1,12 +1,9 @@
 //! The gateway as a child process.
 
 use std::{
-    env,
-    ffi::OsStr,
-    fs,
-    io::{BufRead, BufReader},
+    env, fs,
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::Command,
     sync::{
         OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -16,11 +13,11 @@ use std::{
 
 use tokio::time::{sleep, timeout};
 
+use crate::program::{Program, build_example};
+
 /// The gateway, on a free port. It does not outlive the test.
 pub(crate) struct Gateway {
-    child: Child,
-    /// Kept open, so that it can go on printing.
-    _output: BufReader<ChildStdout>,
+    program: Program,
     pub(crate) address: String,
 }
 
@@ -32,23 +29,14 @@ impl Gateway {
 
     pub(crate) fn start_with(file: &str) -> Self {
         let folder = Folder::with(file);
-        let mut child = Command::new(program())
-            .arg(folder.file())
-            .env("RUST_LOG", "error")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the gateway starts");
-        let mut output = BufReader::new(child.stdout.take().expect("its output is piped"));
-        let mut line = String::new();
-        output.read_line(&mut line).expect("a line of text");
-        let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line:?}"));
-        Self { child, _output: output, address: address.to_owned() }
+        let mut program = Program::start(Command::new(path()).arg(folder.file()).env("RUST_LOG", "error"));
+        let address = program.line_after("listening on http://");
+        Self { program, address }
     }
 
     /// Sends it `SIGTERM`.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        let sent = Command::new("kill").arg("-TERM").arg(self.program.child.id().to_string()).status();
         assert!(sent.expect("kill runs").success());
     }
 
@@ -56,7 +44,7 @@ impl Gateway {
     pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         let ended = async {
             loop {
-                match self.child.try_wait().expect("it can be asked") {
+                match self.program.child.try_wait().expect("it can be asked") {
                     Some(status) => return status.code(),
                     None => sleep(Duration::from_millis(10)).await,
                 }
@@ -66,17 +54,9 @@ impl Gateway {
     }
 }
 
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // It fails only when it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Runs the gateway to its end, with a file or without. Gives its exit code and what it prints as errors.
 pub(crate) fn run(file: Option<&str>) -> (Option<i32>, String) {
-    let mut command = Command::new(program());
+    let mut command = Command::new(path());
     let folder = file.map(Folder::with);
     if let Some(folder) = &folder {
         command.arg("file.toml").current_dir(&folder.0);
@@ -109,23 +89,7 @@ impl Drop for Folder {
     }
 }
 
-/// Builds the example as the test itself was built, which costs nothing when it is up to date.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let test = env::current_exe().expect("the test has a path");
-        let profile = test.ancestors().nth(2).expect("target/{profile}/deps/test");
-        let target = profile.parent().expect("target/{profile}");
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["build", "--quiet", "--all-features", "--example", "gateway", "--target-dir"])
-            .arg(target);
-        if profile.file_name() == Some(OsStr::new("release")) {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo runs").success(), "the gateway example does not build");
-        profile.join("examples/gateway").with_extension(env::consts::EXE_EXTENSION)
-    })
+fn path() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| build_example("gateway"))
 }

@@ -9,6 +9,7 @@ mod client;
 mod server;
 mod stage;
 
+mod connect;
 mod curl;
 mod drain;
 mod events;

@@ -47,13 +47,13 @@ use value::Value;
 ///
 /// | key | value | default |
 /// |---|---|---|
-/// | `base_path` | where the status monitor is mounted, such as `"/operations"` | the hub's |
+/// | `base_path` | where the status monitor is mounted, such as `"/operations"`, or `"/"` | the hub's |
 /// | `public_url` | the URL clients know the server by, `http` or `https`; makes `Location` a full URL | none |
-/// | `trust_forwarded` | whether `Forwarded` and `X-Forwarded-*` say that URL: only behind a proxy that sets them | the hub's |
+/// | `trust_forwarded` | whether `Forwarded` and `X-Forwarded-*` say that URL: only behind a proxy that sets or removes each of them | the hub's |
 /// | `max_operations` | operations in flight at once, at least 1 | the hub's |
 /// | `max_operations_per_owner` | the same for each owner | the hub's |
 /// | `max_kept_operations` | operations kept at once, running and ended, at least 1 | the hub's |
-/// | `max_kept_bytes` | size of all kept replies | the hub's |
+/// | `max_kept_bytes` | size of all kept replies, at least one byte | the hub's |
 /// | `completion` | the default of `defaults.completion` | `"see-other"` |
 /// | `unlisted` | what requests get that no route takes: `"default"`, the policy in `defaults`, or `"pass"`, nothing | `"pass"` where routes are listed, else `"default"` |
 /// | `defaults` | a policy, the base of every route's | |
@@ -64,9 +64,12 @@ use value::Value;
 /// | key | value |
 /// |---|---|
 /// | `methods` | a list such as `["POST", "PUT"]` |
-/// | `budget`, `max_run_time` | a duration or `"never"` |
-/// | `grace`, `longest_wait`, `retention` | a duration |
-/// | `max_request_body`, `max_reply` | a size |
+/// | `budget` | a duration or `"never"` |
+/// | `max_run_time` | a duration longer than zero, or `"never"` |
+/// | `grace`, `longest_wait` | a duration |
+/// | `retention` | a duration longer than zero |
+/// | `max_request_body` | a size |
+/// | `max_reply` | a size of at least one byte |
 /// | `honor_respond_async`, `honor_wait`, `follow_created`, `handle` | `true` or `false` |
 /// | `at_limit` | `"stay-in-line"` or `"unavailable"`; or a table that says it for some of `operations`, `operations_per_owner`, `kept_replies` and `request_body` |
 /// | `completion` | `"see-other"`, `"found"` or `"replay"` |

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::policy::{
     Policy, Routes, RoutesBuilder,
-    route_errors::{RouteError, RouteFault},
+    route_errors::{RouteError, RouteFault, RoutePlace},
 };
 
 /// What the requests get that no route takes.
@@ -89,14 +89,12 @@ fn path(place: &Place<'_>) -> Read<String> {
     }
 }
 
+/// What is wrong with a policy has been written down where it was read.
 fn write_down(error: &RouteError, listed: &[Place<'_>]) {
-    let Some(place) = listed.get(error.position) else {
-        return;
-    };
-    let RouteError { pattern, fault, .. } = error;
+    let RouteError { place: RoutePlace::Listed { position, pattern }, fault } = error else { return };
+    let Some(place) = listed.get(*position) else { return };
     match fault {
-        // The methods could not be read, which has been written down.
-        RouteFault::NoMethods => {}
+        RouteFault::NoMethods | RouteFault::Zero { .. } => {}
         RouteFault::SameMethods { .. } => place.wrong_at("methods", fault),
         _ => place.wrong_at("path", format_args!("{fault}; found {pattern:?}")),
     }

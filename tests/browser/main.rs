@@ -2,15 +2,16 @@
 //!
 //! Needs Chromium and its WebDriver; on Debian: `apt-get install chromium chromium-driver`.
 
-#[cfg(test)]
-mod browser {
-    pub(crate) mod page;
-    pub(crate) mod process;
-}
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "so that a test says where it failed")]
+
+mod page;
+mod process;
+#[path = "../support/program.rs"]
+mod program;
 
 use std::time::Duration;
 
-use browser::page::Page;
+use page::Page;
 
 #[tokio::test]
 async fn a_slow_picture_is_accepted_and_followed_until_it_is_shown() {

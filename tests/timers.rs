@@ -1,0 +1,84 @@
+//! On a Tokio runtime without timers requests stay in line, and an error says why.
+//!
+//! In a process of its own, and in one test: the panic hook and the subscriber are the whole process's.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "so that a test says where it failed")]
+
+use std::{
+    convert::Infallible,
+    panic,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response};
+use tokio::{runtime, sync::Notify, task::yield_now};
+use tower::{Layer as _, ServiceExt, service_fn};
+use tower_respond_async::{Operations, Policy, RequestBody};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+};
+
+/// Counts the errors that are logged.
+struct Errors(Arc<AtomicUsize>);
+
+impl<S: Subscriber> Layer<S> for Errors {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if *event.metadata().level() == Level::ERROR {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The status that a request gets whose handler goes on when there is nothing else left to do.
+async fn status(operations: &Operations, prefer: &str) -> u16 {
+    let go = Arc::new(Notify::new());
+    let handler = Arc::clone(&go);
+    let service = service_fn(move |_: Request<RequestBody<String>>| {
+        let go = Arc::clone(&handler);
+        async move {
+            go.notified().await;
+            Ok::<_, Infallible>(Response::new(String::new()))
+        }
+    });
+    let policy = Policy::new().budget(Duration::from_nanos(1)).grace(Duration::ZERO);
+    let request = Request::post("/jobs").header("prefer", prefer).body(String::new()).unwrap();
+    let answered = operations.layer(policy).layer(service).oneshot(request);
+    let others = async {
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        go.notify_one();
+    };
+    tokio::join!(answered, others).0.unwrap().status().as_u16()
+}
+
+#[test]
+fn without_timers_requests_stay_in_line_and_an_error_says_why() {
+    let panics = Arc::new(AtomicUsize::new(0));
+    let errors = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&panics);
+    panic::set_hook(Box::new(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    }));
+    let subscriber = tracing_subscriber::registry().with(Errors(Arc::clone(&errors)));
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+
+    let runtime = runtime::Builder::new_current_thread().build().unwrap();
+    let operations = Operations::builder().build().unwrap();
+    let (in_line, drained) = runtime.block_on(async {
+        let in_line = [status(&operations, "").await, status(&operations, "").await];
+        (in_line, operations.drain(Duration::from_secs(1)).await)
+    });
+    let _default = panic::take_hook();
+
+    assert_eq!(in_line, [200, 200]);
+    assert_eq!((drained.finished, drained.interrupted, drained.blocked), (0, 0, 0));
+    assert_eq!(errors.load(Ordering::SeqCst), 1);
+    assert!(panics.load(Ordering::SeqCst) <= 1, "Tokio's own, when it is asked for a timer");
+}
