@@ -232,7 +232,7 @@ where
         let id = self.handle.as_ref().map_or_else(OperationId::random, OperationHandle::id);
         let owner = self.client.owner.clone();
         let (permit, created) = hub.accept(NewOperation { id, owner, terms: Arc::clone(terms) })?;
-        let run = Run::new(id, Arc::clone(&self.route), permit, &self.client.span);
+        let run = Run::new(id, Arc::clone(&self.route), permit, &self.client);
         telemetry::accepted(id, terms, reason);
         let handle = self.handle.take();
         let progress = handle.as_ref().and_then(OperationHandle::detach);
