@@ -30,6 +30,7 @@ pub(crate) struct Place<'a> {
 impl Settings {
     /// What stands before the base path for the sender of this request, as far as trusted proxies say. Not looked for
     /// where the public URL says it.
+    #[inline]
     pub(crate) fn origin(&self, uri: &Uri, headers: &HeaderMap) -> Option<Box<str>> {
         if !self.trust_forwarded || self.public_url.is_some() {
             return None;

@@ -21,13 +21,6 @@ pub(super) struct Permits {
 #[derive(Debug, Default)]
 pub(crate) struct Permit(Option<Owner>);
 
-impl Permit {
-    /// Whether the operation belongs to somebody.
-    pub(crate) fn has_owner(&self) -> bool {
-        self.0.is_some()
-    }
-}
-
 impl Permits {
     pub(super) fn new(limit: usize, limit_per_owner: usize) -> Self {
         Self { running: AtomicUsize::new(0), limit, by_owner: DashMap::new(), limit_per_owner, idle: Notify::new() }

@@ -23,6 +23,9 @@ pub(super) struct Accepted {
     pub(super) progress: Option<Report>,
 }
 
+/// The value of `Vary` on all answers to requests that might be detached.
+pub(super) const BY_PREFERENCE: HeaderValue = HeaderValue::from_static("prefer");
+
 /// About what a status document without a message takes.
 const DOCUMENT_LENGTH: usize = 160;
 
@@ -47,7 +50,7 @@ impl Accepted {
         headers.insert(header::LOCATION, address.monitor());
         headers.insert(OPERATION_LOCATION, address.status());
         headers.insert(header::RETRY_AFTER, retry_after::value(self.retry_after(&route.terms)));
-        headers.insert(header::VARY, HeaderValue::from_static("prefer"));
+        headers.insert(header::VARY, BY_PREFERENCE);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(applied) = client.patience.applied() {
             headers.insert(PREFERENCE_APPLIED, applied);

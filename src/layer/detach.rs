@@ -14,7 +14,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tracing::{Span, info_span};
 
-use super::{MapServiceError, Route, collect::Collect};
+use super::{MapServiceError, Route, collect::Collect, future::Client};
 use crate::{
     hub::Permit,
     operation::{Ending, Failure, OperationId, Reply},
@@ -25,8 +25,8 @@ pin_project! {
     pub(super) struct Call<F, RB, M> {
         #[pin]
         stage: Stage<F, RB>,
-        // After the stage: what runs is gone before anybody is told that it is.
-        run: Run,
+        // After the stage: what runs is gone before anybody is told that it is. Absent while the call is in line.
+        run: Option<Run>,
         service_error: M,
     }
 }
@@ -41,24 +41,31 @@ pin_project! {
 }
 
 /// The run of an operation. When it goes, the operation has ended: if nothing else has ended it, this does.
-// Small, as there is one in every call.
+// Small, as there is room for one in every call.
 pub(super) struct Run {
-    id: OperationId,
-    /// Absent while the call is in line, and once the operation has ended.
-    route: Option<Arc<Route>>,
-    permit: Permit,
+    /// Absent once the operation has ended.
+    operation: Option<Running>,
     /// Boxed, as most applications that run a great many operations have none.
     span: Option<Box<Span>>,
+    /// Only where nobody but the owner will see them (R10).
+    keeps_cookies: bool,
+}
+
+/// An operation that runs. When it goes, the operation's permit is given back.
+struct Running {
+    id: OperationId,
+    route: Arc<Route>,
+    permit: Permit,
 }
 
 impl<F, RB, M> Call<F, RB, M> {
     #[inline]
     pub(super) fn new(handler: F, service_error: M) -> Self {
-        Self { stage: Stage::Handling { handler }, run: Run::in_line(), service_error }
+        Self { stage: Stage::Handling { handler }, run: None, service_error }
     }
 
     pub(super) fn detach(self: Pin<&mut Self>, run: Run) {
-        *self.project().run = run;
+        *self.project().run = Some(run);
     }
 }
 
@@ -79,11 +86,11 @@ where
     /// Polls the handler, then its reply.
     fn poll_reply(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
         let mut this = self.project();
-        let Some(route) = &this.run.route else { return Poll::Pending };
+        let Some(Run { operation: Some(operation), keeps_cookies, .. }) = this.run else { return Poll::Pending };
         loop {
             match this.stage.as_mut().project() {
                 StageProjection::Handling { handler } => match ready!(handler.poll(context)) {
-                    Ok(response) => match Collect::new(response, &route.terms.policy, this.run.permit.has_owner()) {
+                    Ok(response) => match Collect::new(response, &operation.route.terms.policy, *keeps_cookies) {
                         Ok(collect) => this.stage.set(Stage::Collecting { reply: Box::pin(collect) }),
                         Err(absent) => return Poll::Ready(absent),
                     },
@@ -111,7 +118,7 @@ where
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let span = self.run.span.as_deref().map_or_else(Span::none, Span::clone);
+        let span = self.run.as_ref().and_then(|run| run.span.as_deref()).map_or_else(Span::none, Span::clone);
         let _entered = span.enter();
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let reply = ready!(self.as_mut().poll_reply(context));
@@ -126,49 +133,38 @@ where
                 Reply::none(Ending::Failed(Failure::Panicked))
             }
         };
-        self.project().run.end(reply);
+        if let Some(run) = self.project().run {
+            run.end(reply);
+        }
         Poll::Ready(())
     }
 }
 
 impl Run {
-    /// The run of a call that is not an operation.
-    fn in_line() -> Self {
-        Self { id: OperationId::NIL, route: None, permit: Permit::default(), span: None }
-    }
-
-    pub(super) fn new(id: OperationId, route: Arc<Route>, permit: Permit, parent: &Span) -> Self {
-        let own = info_span!(parent: parent, "operation", operation.id = %id);
+    pub(super) fn new(id: OperationId, route: Arc<Route>, permit: Permit, client: &Client) -> Self {
+        let own = info_span!(parent: &client.span, "operation", operation.id = %id);
         // A filter may silence this crate's own spans and no others.
-        let span = if own.is_disabled() { parent.clone() } else { own };
+        let span = if own.is_disabled() { client.span.clone() } else { own };
         let span = (!span.is_disabled()).then(|| Box::new(span));
-        Self { id, route: Some(route), permit, span }
+        Self { operation: Some(Running { id, route, permit }), span, keeps_cookies: client.owner.is_some() }
     }
 
+    /// Gives the permit back, too, even if a subscriber or a recorder panics when it is told of the end.
     fn end(&mut self, reply: Reply) {
-        if let Some(route) = self.route.take() {
-            // Stopped even if a subscriber or a recorder panics when it is told of the end.
-            let stopped = Stopped { id: self.id, permit: mem::take(&mut self.permit), route };
-            stopped.route.hub.finish(self.id, reply);
+        if let Some(operation) = self.operation.take() {
+            operation.route.hub.finish(operation.id, reply);
         }
-    }
-}
-
-/// The end of a run: when it goes, the operation's permit is given back.
-struct Stopped {
-    id: OperationId,
-    permit: Permit,
-    route: Arc<Route>,
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        self.route.hub.stopped(self.id, mem::take(&mut self.permit));
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
         self.end(Reply::none(Ending::Failed(Failure::Interrupted)));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.route.hub.stopped(self.id, mem::take(&mut self.permit));
     }
 }

@@ -9,14 +9,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, header, request};
+use http::{Method, Request, Response, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tracing::Span;
 
 use super::{
     MapServiceError, ResponseBody, Route,
-    accepted::Accepted,
+    accepted::{Accepted, BY_PREFERENCE},
     detach::{Call, Run},
     request_body::{Arrival, Arrived},
     submission::{Noted, Patience},
@@ -84,13 +84,13 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn of(route: &Route, noted: Noted, parts: &request::Parts) -> Self {
-        let settings = &route.hub.settings;
+    #[inline]
+    pub(super) fn of<B>(route: &Route, noted: Noted, request: &Request<B>, owner: Option<Owner>) -> Self {
         Self {
-            patience: Patience::of(&route.terms.policy, noted, &parts.headers),
-            origin: settings.origin(&parts.uri, &parts.headers),
-            owner: settings.owner_of.as_ref().and_then(|owner_of| owner_of(parts)),
-            reads_body: parts.method != Method::HEAD,
+            patience: Patience::of(&route.terms.policy, noted, request.headers()),
+            origin: route.hub.settings.origin(request.uri(), request.headers()),
+            owner,
+            reads_body: request.method() != Method::HEAD,
             span: current_span(),
         }
     }
@@ -141,14 +141,23 @@ where
     #[inline]
     pub(super) fn new(
         route: Arc<Route>,
-        call: Call<F, RB, M>,
+        call: Pin<Box<Call<F, RB, M>>>,
         arrival: Option<Arrival<B>>,
         client: Client,
         handle: Option<OperationHandle>,
     ) -> Self {
-        let call = Some(Box::pin(call));
         let hung_up = Self::hung_up;
-        Self { route, call, arrival, over_limit: false, client, handle, deadline: None, polling: false, hung_up }
+        Self {
+            route,
+            call: Some(call),
+            arrival,
+            over_limit: false,
+            client,
+            handle,
+            deadline: None,
+            polling: false,
+            hung_up,
+        }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<ResponseBody<RB>>, E>> {
@@ -156,11 +165,20 @@ where
         self.polling = true;
         let answer = call.as_mut().poll_handler(context);
         self.polling = false;
-        if let Poll::Ready(answer) = answer {
-            // The body may still be made by somebody who looks at the handle.
-            let handle = self.handle.take();
-            self.leave_line();
-            return Poll::Ready(answer.map(|response| in_line(response, handle)));
+        match answer {
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => {
+                self.leave_line();
+                return Poll::Ready(Err(error));
+            }
+            Poll::Ready(Ok(mut response)) => {
+                // The body may still be made by somebody who looks at the handle.
+                let handle = self.handle.take();
+                self.leave_line();
+                // Whatever the handler answered, another preference might have been answered otherwise.
+                response.headers_mut().append(header::VARY, BY_PREFERENCE);
+                return Poll::Ready(Ok(response.map(|body| ResponseBody::of_call(body, handle))));
+            }
         }
         ready!(self.poll_budget(context));
         self.poll_detach(context).map(|response| Ok(response.map(|document| self.client.body(document))))
@@ -232,7 +250,7 @@ where
         let id = self.handle.as_ref().map_or_else(OperationId::random, OperationHandle::id);
         let owner = self.client.owner.clone();
         let (permit, created) = hub.accept(NewOperation { id, owner, terms: Arc::clone(terms) })?;
-        let run = Run::new(id, Arc::clone(&self.route), permit, &self.client.span);
+        let run = Run::new(id, Arc::clone(&self.route), permit, &self.client);
         telemetry::accepted(id, terms, reason);
         let handle = self.handle.take();
         let progress = handle.as_ref().and_then(OperationHandle::detach);
@@ -289,13 +307,6 @@ impl<F, B: Body, RB, M> Drop for Waiting<F, B, RB, M> {
 /// The current span, without a look for one where nobody has ever asked for any.
 fn current_span() -> Span {
     if tracing::dispatcher::has_been_set() { Span::current() } else { Span::none() }
-}
-
-/// Whatever the handler answered, another preference might have been answered otherwise.
-fn in_line<RB>(response: Response<RB>, handle: Option<OperationHandle>) -> Response<ResponseBody<RB>> {
-    let mut response = response.map(|body| ResponseBody::of_call(body, handle));
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("prefer"));
-    response
 }
 
 fn unavailable(terms: &Terms) -> Response<Bytes> {

@@ -78,15 +78,16 @@ impl<B: Body> RequestBody<B> {
         Self { kind: Kind::Untouched { body } }
     }
 
-    /// Takes a hand on the body, unless it has ended already. `hold` says that the client sends nothing before somebody
-    /// reads.
-    pub(super) fn watched(body: B, hold: bool) -> (Self, Option<Arrival<B>>) {
+    /// Takes a hand on the body, its `arrival`, unless it has ended already. `hold` says that the client sends nothing
+    /// before somebody reads.
+    pub(super) fn watched(body: B, hold: bool, arrival: &mut Option<Arrival<B>>) -> Self {
         if body.is_end_stream() {
-            return (Self::untouched(body), None);
+            return Self::untouched(body);
         }
         let shared = Arc::new(Mutex::new(Arriving::new(body, hold)));
         let reader = Reader(Arc::clone(&shared));
-        (Self { kind: Kind::Arriving { reader } }, Some(Arrival(shared)))
+        *arrival = Some(Arrival(shared));
+        Self { kind: Kind::Arriving { reader } }
     }
 }
 

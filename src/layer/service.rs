@@ -98,22 +98,29 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(route) = self.route(&request) else { return self.pass(request) };
         let noted = Noted::of(request.method(), request.headers());
         if noted.exchanges {
             return self.pass(request);
         }
-        let (mut parts, body) = request.into_parts();
-        let client = Client::of(&route, noted, &parts);
+        let mut owner = None;
+        // Taken apart only for this, as a request is much to move.
+        if let Some(owner_of) = &route.hub.settings.owner_of {
+            let (parts, body) = request.into_parts();
+            owner = owner_of(&parts);
+            request = Request::from_parts(parts, body);
+        }
+        let client = Client::of(&route, noted, &request, owner);
         let handle = route.terms.policy.handle.then(|| OperationHandle::new(Arc::clone(&route.hub.watchers)));
         if let Some(handle) = &handle {
-            parts.extensions.insert(handle.clone());
+            request.extensions_mut().insert(handle.clone());
         }
-        let (body, arrival) = RequestBody::watched(body, noted.expects);
-        let handler = self.inner.call(Request::from_parts(parts, body));
-        let call = Call::new(handler, self.service_error.clone());
-        ResponseFuture::in_line(Waiting::new(route, call, arrival, client, handle))
+        let mut arrival = None;
+        let request = request.map(|body| RequestBody::watched(body, noted.expects, &mut arrival));
+        // The memory first, so that the call is made in its place.
+        let call = Box::write(Box::new_uninit(), Call::new(self.inner.call(request), self.service_error.clone()));
+        ResponseFuture::in_line(Waiting::new(route, call.into(), arrival, client, handle))
     }
 }
 

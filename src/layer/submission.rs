@@ -20,10 +20,16 @@ pub(super) struct Patience {
 }
 
 impl Patience {
+    #[inline]
     pub(super) fn of(policy: &Policy, noted: Noted, headers: &HeaderMap) -> Self {
-        if !noted.prefers {
-            return Self { budget: policy.budget, respond_async: false, wait: None };
+        if noted.prefers {
+            Self::preferred(policy, headers)
+        } else {
+            Self { budget: policy.budget, respond_async: false, wait: None }
         }
+    }
+
+    fn preferred(policy: &Policy, headers: &HeaderMap) -> Self {
         let preferences = Preferences::from_headers(headers);
         let respond_async = preferences.respond_async && policy.honor_respond_async;
         let wait = preferences.wait.filter(|_| policy.honor_wait).map(|wait| wait.min(policy.longest_wait));
@@ -74,6 +80,7 @@ impl Noted {
 }
 
 fn is_grpc(content_type: &HeaderValue) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
-    content_type.as_bytes().get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+    let Some((start, _)) = content_type.as_bytes().split_first_chunk::<16>() else { return false };
+    // Its end first, in which it differs from the others.
+    start[12..].eq_ignore_ascii_case(b"grpc") && start[..12].eq_ignore_ascii_case(b"application/")
 }

@@ -14,9 +14,6 @@ pub(crate) const TEXT_LENGTH: usize = uuid::fmt::Hyphenated::LENGTH;
 pub struct OperationId(Uuid);
 
 impl OperationId {
-    /// Of no operation.
-    pub(crate) const NIL: Self = Self(Uuid::nil());
-
     pub(crate) fn random() -> Self {
         Self(Uuid::new_v4())
     }
