@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Caller, MonitorBody, not_found};
 use crate::{
@@ -82,8 +82,8 @@ pub(super) fn events(caller: Caller, parts: &Parts, id: OperationId) -> Response
     let seen = if seen > Seen::of(&snapshot) { Seen::Nothing } else { seen };
     // What was reported a moment ago may have been told to others only, so this reader, too, looks once more.
     let told = (seen == Seen::of(&snapshot) && snapshot.progress.is_some()).then(Instant::now);
-    let reader = Reader { caller, id, watch, seen, told };
-    let mut response = Response::new(MonitorBody::events(EventStream { next: Some(Box::pin(reader.next())) }));
+    let reader = Reader { caller, id, watch, seen, told, latest: Instant::now(), shutting_down: false, timer: None };
+    let mut response = Response::new(MonitorBody::events(EventStream { reader: Some(Box::new(reader)) }));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -93,16 +93,17 @@ pub(super) fn events(caller: Caller, parts: &Parts, id: OperationId) -> Response
 
 /// The stream of events, as they are to be sent.
 pub(super) struct EventStream {
-    next: Option<Next>,
+    /// Boxed, as every response of the monitor has room for it.
+    reader: Option<Box<Reader>>,
 }
-
-type Next = Pin<Box<dyn Future<Output = Option<(Bytes, Reader)>> + Send>>;
 
 impl EventStream {
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let Some(next) = &mut self.next else { return Poll::Ready(None) };
-        let (event, next) = ready!(next.as_mut().poll(context)).unzip();
-        self.next = next.map(|reader: Reader| Box::pin(reader.next()) as _);
+        let Some(reader) = &mut self.reader else { return Poll::Ready(None) };
+        let event = ready!(reader.poll_next(context));
+        if event.is_none() {
+            self.reader = None;
+        }
         Poll::Ready(event)
     }
 }
@@ -115,30 +116,56 @@ struct Reader {
     seen: Seen,
     /// When progress was told last.
     told: Option<Instant>,
+    /// When anything was sent last.
+    latest: Instant,
+    shutting_down: bool,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Reader {
     /// Waits for the next event. `None` once there will be none.
-    async fn next(mut self) -> Option<(Bytes, Self)> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.seen == Seen::End {
-            return None;
+            return Poll::Ready(None);
         }
-        let keep_alive = Instant::now() + KEEP_ALIVE;
-        let mut shutting_down = false;
         loop {
-            let snapshot = self.caller.read(self.id)?;
+            let Some(snapshot) = self.caller.read(self.id) else { return Poll::Ready(None) };
             let pause = self.told.map(|told| told + PROGRESS_PERIOD).filter(|over| Instant::now() < *over);
             if let Some(event) = self.event(&snapshot, pause.is_some()) {
-                return Some((event, self));
+                return self.send(event);
             }
-            if shutting_down {
-                return None;
+            if self.shutting_down {
+                return Poll::Ready(None);
             }
-            match timeout_at(pause.unwrap_or(keep_alive), self.watch.changed()).await {
-                Ok(more) => shutting_down = !more,
-                Err(_) if pause.is_some() => self.told = None,
-                Err(_) => return Some((Bytes::from_static(b": keep-alive\n\n"), self)),
+            if let Poll::Ready(more) = self.watch.poll_changed(context) {
+                self.shutting_down = !more;
+                continue;
             }
+            ready!(self.poll_timer(pause.unwrap_or(self.latest + KEEP_ALIVE), context));
+            if pause.is_none() {
+                return self.send(Bytes::from_static(b": keep-alive\n\n"));
+            }
+            self.told = None;
+        }
+    }
+
+    fn send(&mut self, event: Bytes) -> Poll<Option<Bytes>> {
+        self.latest = Instant::now();
+        Poll::Ready(Some(event))
+    }
+
+    /// Waits until this time. A timer that is early is let be until it fires, as most never do.
+    fn poll_timer(&mut self, time: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(time)));
+        if timer.deadline() > time {
+            timer.as_mut().reset(time);
+        }
+        loop {
+            ready!(timer.as_mut().poll(context));
+            if timer.deadline() >= time {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(time);
         }
     }
 

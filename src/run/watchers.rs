@@ -1,29 +1,35 @@
 //! Those who wait for something to happen to an operation.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
 };
 
-use dashmap::{DashMap, Entry};
-use tokio::sync::watch;
+use dashmap::DashMap;
+use slab::Slab;
 
 use crate::operation::OperationId;
 
 /// Those who wait, by operation. An operation that nobody waits for costs nothing here.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
-    watched: DashMap<OperationId, watch::Sender<Signal>>,
+    watched: DashMap<OperationId, Watched>,
     /// How many operations are watched, so that it is cheap to see that none is.
     count: AtomicUsize,
     closed: AtomicBool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Signal {
+/// An operation that is watched.
+#[derive(Debug, Default)]
+struct Watched {
     changes: u64,
     stopped: bool,
-    closed: bool,
+    /// A place for each watch, with whom to wake where it waits.
+    waiting: Slab<Option<Waker>>,
 }
 
 /// A wait for changes of one operation. It sees every change that comes after it was made, so whoever reads the
@@ -31,79 +37,116 @@ struct Signal {
 #[derive(Debug)]
 pub(crate) struct Watch {
     id: OperationId,
-    /// Taken only to be dropped before the watchers look whether anybody still waits.
-    changes: Option<watch::Receiver<Signal>>,
+    place: usize,
+    /// The changes that it has seen.
+    changes: u64,
     watchers: Arc<Watchers>,
 }
 
 impl Watchers {
     pub(crate) fn watch(self: &Arc<Self>, id: OperationId) -> Watch {
-        let changes = match self.watched.entry(id) {
-            Entry::Occupied(sender) => sender.get().subscribe(),
-            Entry::Vacant(place) => {
-                self.count.fetch_add(1, Ordering::SeqCst);
-                let (sender, receiver) = watch::channel(Signal::default());
-                place.insert(sender);
-                receiver
-            }
-        };
-        Watch { id, changes: Some(changes), watchers: Arc::clone(self) }
+        let mut watched = self.watched.entry(id).or_default();
+        if watched.waiting.is_empty() {
+            self.count.fetch_add(1, Ordering::SeqCst);
+        }
+        let place = watched.waiting.insert(None);
+        Watch { id, place, changes: watched.changes, watchers: Arc::clone(self) }
     }
 
     /// Something about the operation has changed.
     pub(crate) fn changed(&self, id: OperationId) {
-        self.signal(id, |signal| signal.changes += 1);
+        self.signal(id, |watched| watched.changes += 1);
     }
 
     /// Nothing of the operation runs any more.
     pub(crate) fn stopped(&self, id: OperationId) {
-        self.signal(id, |signal| signal.stopped = true);
+        self.signal(id, |watched| watched.stopped = true);
     }
 
     /// Ends all waits, and those to come.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        for sender in &self.watched {
-            sender.send_modify(|signal| signal.closed = true);
-        }
+        let waiting: Vec<_> = self.watched.iter_mut().flat_map(|mut watched| watched.take_waiting()).collect();
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
 
-    fn signal(&self, id: OperationId, modify: impl FnOnce(&mut Signal)) {
-        if self.count.load(Ordering::SeqCst) > 0
-            && let Some(sender) = self.watched.get(&id)
-        {
-            sender.send_modify(modify);
+    fn signal(&self, id: OperationId, modify: impl FnOnce(&mut Watched)) {
+        if self.count.load(Ordering::SeqCst) > 0 {
+            let Some(mut watched) = self.watched.get_mut(&id) else { return };
+            modify(&mut watched);
+            let waiting = watched.take_waiting();
+            // Nobody knows what those who are woken do; it must not be under the lock.
+            drop(watched);
+            waiting.into_iter().for_each(Waker::wake);
         }
+    }
+}
+
+impl Watched {
+    fn take_waiting(&mut self) -> Vec<Waker> {
+        self.waiting.iter_mut().filter_map(|(_, waiting)| waiting.take()).collect()
     }
 }
 
 impl Watch {
     /// Waits for the next change. `false` where there will be none, because the application shuts down.
+    pub(crate) fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        let mut seen = self.changes;
+        let polled = self.poll(context, |watched, closed| match closed {
+            true => Some(false),
+            false => (std::mem::replace(&mut seen, watched.changes) != watched.changes).then_some(true),
+        });
+        self.changes = seen;
+        polled
+    }
+
+    /// The same as a future.
     ///
     /// Cancel safe.
     pub(crate) async fn changed(&mut self) -> bool {
-        let Some(changes) = &mut self.changes else { return false };
-        !self.watchers.is_closed() && changes.changed().await.is_ok() && !self.watchers.is_closed()
+        poll_fn(|context| self.poll_changed(context)).await
     }
 
     /// Waits until nothing of the operation runs any more. `false` where the application shuts down before.
     ///
     /// Cancel safe.
     pub(crate) async fn stopped(&mut self) -> bool {
-        let Some(changes) = &mut self.changes else { return false };
-        let over = changes.wait_for(|signal| signal.stopped || signal.closed).await;
-        over.is_ok_and(|signal| signal.stopped)
+        let over = |watched: &Watched, closed| (watched.stopped || closed).then_some(watched.stopped);
+        poll_fn(|context| self.poll(context, over)).await
+    }
+
+    /// Is woken by the next signal, unless there is something to say already.
+    fn poll(&self, context: &mut Context<'_>, mut say: impl FnMut(&Watched, bool) -> Option<bool>) -> Poll<bool> {
+        let Some(mut watched) = self.watchers.watched.get_mut(&self.id) else { return Poll::Ready(false) };
+        // Looked at under the lock: who closes takes it after saying so.
+        let said = say(&watched, self.watchers.is_closed());
+        match (said, watched.waiting.get_mut(self.place)) {
+            (Some(said), _) => Poll::Ready(said),
+            (None, None) => Poll::Ready(false),
+            (None, Some(Some(waiting))) if waiting.will_wake(context.waker()) => Poll::Pending,
+            (None, Some(place)) => {
+                let former = place.replace(context.waker().clone());
+                // What goes with a waker must not go under the lock either.
+                drop(watched);
+                drop(former);
+                Poll::Pending
+            }
+        }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        drop(self.changes.take());
-        if self.watchers.watched.remove_if(&self.id, |_, sender| sender.receiver_count() == 0).is_some() {
+        let mut waiting = None;
+        let last = self.watchers.watched.remove_if_mut(&self.id, |_, watched| {
+            waiting = watched.waiting.try_remove(self.place).flatten();
+            watched.waiting.is_empty()
+        });
+        if last.is_some() {
             self.watchers.count.fetch_sub(1, Ordering::SeqCst);
         }
     }
