@@ -13,7 +13,7 @@ use dashmap::{DashMap, Entry, mapref::one::RefMut};
 
 use super::{
     Cancellation, End, Finished, Full, ListFilter, Listed, NewOperation, Snapshot, Store, Swept, TooLate,
-    expiry::Expiry,
+    expiry::{Expiry, Period},
 };
 use crate::{
     hub::{Clock, Runner},
@@ -96,13 +96,9 @@ impl MemoryStore {
             run_time: now.since(record.created),
             runner,
         };
-        if let Some(due) = record.due() {
-            self.expiry.remove(id, due);
-        }
+        self.unschedule(id, record);
         record.stage = Stage::Ended(Arc::new(End { reply, at: now }));
-        if let Some(due) = record.due() {
-            self.expiry.insert(id, due);
-        }
+        self.schedule(id, record);
         Some(finished)
     }
 
@@ -115,20 +111,30 @@ impl MemoryStore {
         }
     }
 
-    /// Removes the operation if `condition` holds of it.
-    fn remove_if(&self, id: OperationId, condition: impl FnOnce(&Record) -> bool) -> bool {
-        let Some((_, record)) = self.operations.remove_if(&id, |_, record| condition(record)) else { return false };
+    /// Has the sweep look at the operation when its period is over.
+    fn schedule(&self, id: OperationId, record: &Record) {
+        if let Some(period) = record.period() {
+            self.expiry.insert(id, period);
+        }
+    }
+
+    fn unschedule(&self, id: OperationId, record: &Record) {
+        if let Some(period) = record.period() {
+            self.expiry.remove(id, period);
+        }
+    }
+
+    /// Removes the operation if `condition` holds of it. It may still be scheduled.
+    fn remove_if(&self, id: OperationId, condition: impl FnOnce(&Record) -> bool) -> Option<Box<Record>> {
+        let (_, record) = self.operations.remove_if(&id, |_, record| condition(record))?;
         self.count.fetch_sub(1, Ordering::Relaxed);
         if let Stage::Ended(end) = &record.stage {
             self.kept_bytes.fetch_sub(end.reply.size(), Ordering::Relaxed);
         }
-        if let Some(due) = record.due() {
-            self.expiry.remove(id, due);
-        }
         if let Some(owner) = &record.owner {
             self.disown(owner, (record.created, id));
         }
-        true
+        Some(record)
     }
 
     /// Copied, so that nobody waits while the operations themselves are looked at.
@@ -170,11 +176,9 @@ impl Store for MemoryStore {
             self.owned.entry(owner.clone()).or_default().insert((created, id));
         }
         let record = Box::new(Record { owner, terms, created, stage: Stage::Running(None) });
-        // Held until it is due, too: its owner may find it in the list already, and end it.
+        // Held until it is scheduled, too: its owner may find it in the list already, and end it.
         let record = self.operations.entry(id).or_insert(record);
-        if let Some(due) = record.due() {
-            self.expiry.insert(id, due);
-        }
+        self.schedule(id, &record);
         Ok(created)
     }
 
@@ -212,7 +216,9 @@ impl Store for MemoryStore {
 
     fn forget(&self, id: OperationId, owner: Option<&Owner>) -> bool {
         let now = self.clock.now();
-        self.remove_if(id, |record| record.is_for(owner) && record.has_ended() && !record.is_expired(now))
+        let forgotten =
+            self.remove_if(id, |record| record.is_for(owner) && record.has_ended() && !record.is_expired(now));
+        forgotten.inspect(|record| self.unschedule(id, record)).is_some()
     }
 
     fn list(&self, owner: &Owner, filter: ListFilter, limit: usize) -> Listed {
@@ -240,7 +246,7 @@ impl Store for MemoryStore {
         let due = self.expiry.take_due(now, limit);
         let mut swept = Swept { more: due.len() == limit, ..Swept::default() };
         for id in due {
-            if self.remove_if(id, |record| record.is_expired(now)) {
+            if self.remove_if(id, |record| record.is_expired(now)).is_some() {
                 swept.expired.push(id);
             } else if self.operations.get(&id).is_some_and(|record| !record.has_ended()) {
                 swept.overdue.push(id);
@@ -264,15 +270,15 @@ impl Record {
     }
 
     fn is_expired(&self, now: Timestamp) -> bool {
-        self.has_ended() && self.due().is_some_and(|due| due <= now)
+        self.has_ended() && self.period().is_some_and(|period| period.end() <= now)
     }
 
-    /// When a running operation has run too long, or an ended one is to be forgotten.
-    fn due(&self) -> Option<Timestamp> {
+    /// How long the operation may run, or is kept now that it has ended.
+    fn period(&self) -> Option<Period> {
         let policy = &self.terms.policy;
         match &self.stage {
-            Stage::Running(_) => policy.max_run_time.map(|longest| self.created.after(longest)),
-            Stage::Ended(end) => Some(end.at.after(policy.retention)),
+            Stage::Running(_) => policy.max_run_time.map(|length| Period { from: self.created, length }),
+            Stage::Ended(end) => Some(Period { from: end.at, length: policy.retention }),
         }
     }
 
