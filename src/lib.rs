@@ -44,6 +44,8 @@ mod monitor;
 mod operation;
 mod operations;
 mod policy;
+mod replica;
+mod run;
 pub mod store;
 mod sync;
 mod telemetry;
@@ -56,7 +58,7 @@ pub mod fuzzing;
 pub use crate::policy::Config;
 pub use crate::{
     http::problem,
-    hub::{Drained, OperationHandle},
+    hub::Drained,
     layer::{
         MapServiceError, RequestBody, RespondAsync, RespondAsyncLayer, ResponseBody, ResponseFuture,
         ServiceErrorProblem,
@@ -65,6 +67,7 @@ pub use crate::{
     operation::{OperationId, Owner, ParseOperationIdError, Progress, State},
     operations::{BuildError, Operations, OperationsBuilder},
     policy::{AtLimit, Completion, Limit, OnDisconnect, Policy, RouteError, Routes, RoutesBuilder, RoutesErrors},
+    run::OperationHandle,
 };
 
 // Compiles what the README shows.

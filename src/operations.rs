@@ -6,12 +6,12 @@ use http::request;
 
 use crate::{
     http::address::{is_base_path, is_public_url},
-    hub::{Clock, Drained, Hub, OwnerOf, Settings},
+    hub::{Drained, Hub, OwnerOf, Settings},
     layer::RespondAsyncLayer,
     monitor::Monitor,
     operation::Owner,
     policy::Routes,
-    store::{MemoryLimits, MemoryStore},
+    store::{Clock, MemoryLimits, MemoryStore},
 };
 
 /// All operations of an application: made once, it gives out the [layer](Self::layer) that lets requests become
@@ -224,7 +224,7 @@ impl OperationsBuilder {
         };
         let limits = MemoryLimits { operations: self.max_kept_operations, bytes: self.max_kept_bytes };
         let store = MemoryStore::new(limits, Clock::new());
-        Ok(Operations { hub: Hub::new(settings, Box::new(store)) })
+        Ok(Operations { hub: Hub::new(settings, store) })
     }
 }
 
@@ -273,7 +273,7 @@ mod tests {
 
     /// Whether the store keeps the word `secret` anywhere, as text or as bytes.
     fn keeps_the_secret(operations: &Operations) -> bool {
-        let kept = format!("{:?}", operations.hub.store);
+        let kept = format!("{:?}", operations.hub.operations);
         kept.contains("secret") || kept.contains(&format!("{:?}", b"secret").replace(['[', ']'], ""))
     }
 

@@ -41,6 +41,7 @@ impl Declined {
             Self::Limit(Limit::RequestBody) => "request-body",
             Self::ShuttingDown => "shutting-down",
             Self::NoRuntime => "no-runtime",
+            Self::StoreUnavailable => "store-unavailable",
         }
     }
 }

@@ -43,7 +43,7 @@ impl Settings {
     }
 
     pub(crate) fn address_length(&self, origin: Option<&str>) -> usize {
-        self.place(origin, OperationId::NIL).length() + STATUS.len()
+        self.before(origin).len() + self.base_path.len() + 1 + id::TEXT_LENGTH + STATUS.len()
     }
 
     /// Writes what [`Address::written`] takes.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Hub;
+use super::{Hub, Operations};
 use crate::operation::Failure;
 
 /// How long to wait before it is looked again whether one has been accepted in the last moment.
@@ -39,6 +39,10 @@ impl Hub {
             false => self.interrupt_running(),
         };
         let blocked = self.permits.running();
+        if let Operations::Shared(replica) = &self.operations {
+            let _in_time = timeout(STOP, replica.settled()).await;
+            replica.close();
+        }
         self.tasks.close();
         self.watchers.close();
         if have_timers {
@@ -69,10 +73,16 @@ impl Hub {
 
     /// Gives the number of those that ran.
     fn interrupt_running(&self) -> usize {
-        let running = self.store.running();
-        let interrupted = running.len();
-        running.into_iter().for_each(|id| self.end(id, Failure::Interrupted));
-        interrupted
+        match &self.operations {
+            Operations::Here(store) => {
+                let running = store.running();
+                let interrupted = running.len();
+                running.into_iter().for_each(|id| self.end(id, Failure::Interrupted));
+                interrupted
+            }
+            // What is stopped is handed back, or ends as interrupted.
+            Operations::Shared(replica) => replica.stop_all(),
+        }
     }
 
     /// How many operations run in this process.

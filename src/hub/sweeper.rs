@@ -7,7 +7,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::Hub;
+use super::{Hub, Operations};
 use crate::{operation::Failure, telemetry};
 
 const PERIOD: Duration = Duration::from_millis(250);
@@ -25,9 +25,10 @@ impl Hub {
 
     /// Whether there is more to sweep.
     fn sweep_slice(&self) -> bool {
-        let swept = self.store.sweep(SLICE);
+        let Operations::Here(store) = &self.operations else { return false };
+        let swept = store.sweep(SLICE);
         for id in swept.expired {
-            telemetry::expired(id, self.store.kept_bytes());
+            telemetry::expired(id, store.kept_bytes());
         }
         for id in swept.overdue {
             self.end(id, Failure::TimedOut);

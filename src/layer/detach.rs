@@ -14,11 +14,26 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tracing::{Span, info_span};
 
-use super::{MapServiceError, Route, collect::Collect, future::Client};
+use super::{MapServiceError, Route, collect::Collect};
 use crate::{
-    hub::Permit,
-    operation::{Ending, Failure, OperationId, Reply},
+    hub::{Admission, Declined, Permit},
+    operation::{Ending, Failure, Reply},
+    run::OperationHandle,
+    store::Attempt,
+    telemetry::{self, Reason},
 };
+
+/// A call that is to go on by itself.
+pub(super) struct Detachment<F, RB, M> {
+    pub(super) call: Pin<Box<Call<F, RB, M>>>,
+    pub(super) route: Arc<Route>,
+    pub(super) handle: Option<OperationHandle>,
+    /// The span that was current at the call (R11).
+    pub(super) span: Span,
+    /// Only where nobody but the owner will see them (R10).
+    pub(super) keeps_cookies: bool,
+    pub(super) reason: Reason,
+}
 
 pin_project! {
     /// A call in one allocation, in line and detached: to detach it is to hand the box to a task.
@@ -42,7 +57,7 @@ pin_project! {
 
 /// The run of an operation. When it goes, the operation has ended: if nothing else has ended it, this does.
 // Small, as there is room for one in every call.
-pub(super) struct Run {
+struct Run {
     /// Absent once the operation has ended.
     operation: Option<Running>,
     /// Boxed, as most applications that run a great many operations have none.
@@ -53,7 +68,7 @@ pub(super) struct Run {
 
 /// An operation that runs. When it goes, the operation's permit is given back.
 struct Running {
-    id: OperationId,
+    attempt: Attempt,
     route: Arc<Route>,
     permit: Permit,
 }
@@ -64,8 +79,42 @@ impl<F, RB, M> Call<F, RB, M> {
         Self { stage: Stage::Handling { handler }, run: None, service_error }
     }
 
-    pub(super) fn detach(self: Pin<&mut Self>, run: Run) {
+    fn detach(self: Pin<&mut Self>, run: Run) {
         *self.project().run = Some(run);
+    }
+}
+
+impl<F, RB, M, E> Detachment<F, RB, M>
+where
+    F: Future<Output = Result<Response<RB>, E>> + Send + 'static,
+    RB: Body + Send + 'static,
+    M: MapServiceError<E> + Send + 'static,
+{
+    pub(super) fn start(mut self, Admission { attempt, permit, .. }: Admission) {
+        telemetry::accepted(attempt.operation, &self.route.terms, self.reason);
+        let hub = Arc::clone(&self.route.hub);
+        let span = Run::span(attempt, &self.span);
+        let operation = Some(Running { attempt, route: self.route, permit });
+        self.call.as_mut().detach(Run { operation, span, keeps_cookies: self.keeps_cookies });
+        hub.start(attempt, self.handle, self.call);
+    }
+
+    /// Starts it, or lets it go.
+    pub(super) fn start_if(self, admission: Result<Admission, Declined>) {
+        match admission {
+            Ok(admission) => {
+                if let Some(handle) = &self.handle {
+                    let _progress = handle.detach();
+                }
+                self.start(admission);
+            }
+            Err(declined) => {
+                telemetry::declined(&self.route.terms, declined);
+                if let Some(handle) = self.handle {
+                    handle.released();
+                }
+            }
+        }
     }
 }
 
@@ -141,18 +190,17 @@ where
 }
 
 impl Run {
-    pub(super) fn new(id: OperationId, route: Arc<Route>, permit: Permit, client: &Client) -> Self {
-        let own = info_span!(parent: &client.span, "operation", operation.id = %id);
+    fn span(attempt: Attempt, parent: &Span) -> Option<Box<Span>> {
+        let own = info_span!(parent: parent, "operation", operation.id = %attempt.operation);
         // A filter may silence this crate's own spans and no others.
-        let span = if own.is_disabled() { client.span.clone() } else { own };
-        let span = (!span.is_disabled()).then(|| Box::new(span));
-        Self { operation: Some(Running { id, route, permit }), span, keeps_cookies: client.owner.is_some() }
+        let span = if own.is_disabled() { parent.clone() } else { own };
+        (!span.is_disabled()).then(|| Box::new(span))
     }
 
     /// Gives the permit back, too, even if a subscriber or a recorder panics when it is told of the end.
     fn end(&mut self, reply: Reply) {
         if let Some(operation) = self.operation.take() {
-            operation.route.hub.finish(operation.id, reply);
+            operation.route.hub.finish(operation.attempt, reply);
         }
     }
 }
@@ -165,6 +213,6 @@ impl Drop for Run {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.route.hub.stopped(self.id, mem::take(&mut self.permit));
+        self.route.hub.stopped(self.attempt.operation, mem::take(&mut self.permit));
     }
 }

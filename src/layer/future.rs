@@ -17,7 +17,7 @@ use tracing::Span;
 use super::{
     MapServiceError, ResponseBody, Route,
     accepted::{Accepted, BY_PREFERENCE},
-    detach::{Call, Run},
+    detach::{Call, Detachment},
     request_body::{Arrival, Arrived},
     submission::{Noted, Patience},
 };
@@ -26,9 +26,10 @@ use crate::{
         problem::{Kind as ProblemKind, Problem},
         retry_after,
     },
-    hub::{Deadline, Declined, OperationHandle},
+    hub::{Acceptance, Accepting, Admission, Deadline, Declined},
     operation::{OperationId, Owner},
     policy::{AtLimit, Limit, OnDisconnect, Terms},
+    run::OperationHandle,
     store::NewOperation,
     telemetry::{self, Reason},
 };
@@ -66,6 +67,8 @@ pub(super) struct Waiting<F, B: Body, RB, M> {
     client: Client,
     handle: Option<OperationHandle>,
     deadline: Option<Deadline>,
+    /// The operation that it is about to become.
+    accepting: Option<Accepting>,
     /// It is being polled; once that is over and this still holds, it has panicked.
     polling: bool,
     /// What to do when the client hangs up. A pointer, because only its maker knows that the call may be spawned.
@@ -155,6 +158,7 @@ where
             client,
             handle,
             deadline: None,
+            accepting: None,
             polling: false,
             hung_up,
         }
@@ -206,7 +210,7 @@ where
         let arrived =
             self.arrival.as_ref().map_or(Arrived::Whole, |body| body.poll_whole(policy.max_request_body, context));
         match arrived {
-            Arrived::Whole => match self.accept(self.client.patience.reason()) {
+            Arrived::Whole => match ready!(self.poll_accept(context)) {
                 Ok(accepted) => Poll::Ready(accepted.response(&self.route, &self.client)),
                 Err(declined) => self.decline(declined),
             },
@@ -237,6 +241,12 @@ where
                 self.leave_line();
                 Poll::Ready(response)
             }
+            // What was to survive this process may not be left to it alone.
+            Declined::StoreUnavailable if terms.policy.is_durable() => {
+                let response = unavailable(terms);
+                self.leave_line();
+                Poll::Ready(response)
+            }
             _ => {
                 self.client.patience.budget = None;
                 Poll::Pending
@@ -245,32 +255,60 @@ where
     }
 
     /// Makes the request an operation.
-    fn accept(&mut self, reason: Reason) -> Result<Accepted, Declined> {
-        let Route { hub, terms } = &*self.route;
-        let id = self.handle.as_ref().map_or_else(OperationId::random, OperationHandle::id);
-        let owner = self.client.owner.clone();
-        let (permit, created) = hub.accept(NewOperation { id, owner, terms: Arc::clone(terms) })?;
-        let run = Run::new(id, Arc::clone(&self.route), permit, &self.client);
-        telemetry::accepted(id, terms, reason);
-        let handle = self.handle.take();
-        let progress = handle.as_ref().and_then(OperationHandle::detach);
-        if let Some(mut call) = self.call.take() {
-            call.as_mut().detach(run);
-            hub.start(id, handle, call);
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<Result<Accepted, Declined>> {
+        let accepting = match &mut self.accepting {
+            Some(accepting) => accepting,
+            None => match self.route.hub.accept(self.operation()) {
+                Acceptance::Now(admission) => return Poll::Ready(self.accepted(admission)),
+                Acceptance::Later(accepting) => self.accepting.insert(accepting),
+            },
+        };
+        let admission = ready!(Pin::new(accepting).poll(context));
+        self.accepting = None;
+        Poll::Ready(self.accepted(admission))
+    }
+
+    fn operation(&self) -> NewOperation {
+        NewOperation {
+            id: self.handle.as_ref().map_or_else(OperationId::random, OperationHandle::id),
+            owner: self.client.owner.clone(),
+            terms: Arc::clone(&self.route.terms),
+            key: None,
+            request: None,
+            lease: None,
+        }
+    }
+
+    fn accepted(&mut self, admission: Result<Admission, Declined>) -> Result<Accepted, Declined> {
+        let admission = admission?;
+        let (id, created) = (admission.attempt.operation, admission.created);
+        let progress = self.handle.as_ref().and_then(OperationHandle::detach);
+        if let Some(detachment) = self.detachment(self.client.patience.reason()) {
+            detachment.start(admission);
         }
         self.leave_line();
         Ok(Accepted { id, created, progress })
     }
 
+    /// All that goes on when the request is detached.
+    fn detachment(&mut self, reason: Reason) -> Option<Detachment<F, RB, M>> {
+        let (route, handle) = (Arc::clone(&self.route), self.handle.take());
+        let (span, keeps_cookies) = (self.client.span.clone(), self.client.owner.is_some());
+        Some(Detachment { call: self.call.take()?, route, handle, span, keeps_cookies, reason })
+    }
+
     /// The client is gone. As the policy has it, so is the request, or it goes on as an operation.
     fn hung_up(&mut self) {
         let whole = self.arrival.as_ref().is_none_or(Arrival::is_whole);
-        let goes_on = self.route.terms.policy.on_disconnect == OnDisconnect::Detach;
-        if whole
-            && goes_on
-            && let Err(declined) = self.accept(Reason::Disconnect)
-        {
-            telemetry::declined(&self.route.terms, declined);
+        if !whole || self.route.terms.policy.on_disconnect != OnDisconnect::Detach {
+            return;
+        }
+        let (hub, operation) = (Arc::clone(&self.route.hub), self.operation());
+        let acceptance = self.accepting.take().map_or_else(|| hub.accept(operation), Acceptance::Later);
+        let Some(detachment) = self.detachment(Reason::Disconnect) else { return };
+        match acceptance {
+            Acceptance::Now(admission) => detachment.start_if(admission),
+            Acceptance::Later(accepting) => hub.spawn(async { detachment.start_if(accepting.await) }),
         }
     }
 }
@@ -285,6 +323,7 @@ impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
     /// Nothing is waited for any more.
     fn leave_line(&mut self) {
         self.leave_wheel();
+        self.accepting = None;
         if let Some(handle) = self.handle.take() {
             handle.released();
         }

@@ -54,6 +54,7 @@ impl RespondAsyncLayer {
     pub(crate) fn new(hub: &Arc<Hub>, routes: &Routes) -> Self {
         let table = routes.map(|name, policy| {
             let terms = Arc::new(Terms::new(name, policy.clone()));
+            hub.learn(&terms);
             Arc::new(Route { hub: Arc::clone(hub), terms })
         });
         let routing = Arc::new(Routing { hub: Arc::clone(hub), table });

@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::hub::OperationHandle;
+use crate::run::OperationHandle;
 
 pin_project! {
     /// The body of a response that came through the layer: the service's own, frame by frame, or a short document of

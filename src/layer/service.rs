@@ -17,8 +17,8 @@ use super::{
     submission::Noted,
 };
 use crate::{
-    hub::OperationHandle,
     policy::{Policy, Terms},
+    run::OperationHandle,
 };
 
 /// A service whose requests can become operations. See [`RespondAsyncLayer`](super::RespondAsyncLayer).

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::{HeaderValue, Response, StatusCode, header};
 use tokio::time::timeout;
 
-use super::{Caller, MonitorBody, not_found};
-use crate::{operation::OperationId, store::Cancellation};
+use super::{Caller, MonitorBody, not_found, unavailable};
+use crate::{hub::Cancel, operation::OperationId, store::StoreError};
 
 /// How long to wait for what runs to stop. It stops at its next await, so only what blocks its thread takes longer;
 /// then, or when a shutdown does not wait for it either, the answer is that it has been told to.
@@ -14,17 +14,22 @@ const STOP: Duration = Duration::from_secs(5);
 
 /// `DELETE {id}`
 pub(super) async fn cancel(caller: Caller, id: OperationId) -> Response<MonitorBody> {
+    stop_or_forget(caller, id).await.unwrap_or_else(|error| unavailable(&error))
+}
+
+async fn stop_or_forget(caller: Caller, id: OperationId) -> Result<Response<MonitorBody>, StoreError> {
+    let owner = caller.owner.as_ref();
     let mut watch = caller.hub.watchers.watch(id);
-    match caller.hub.cancel(id, caller.owner.as_ref()) {
-        Cancellation::Canceled(_) => match timeout(STOP, watch.stopped()).await {
+    Ok(match caller.hub.cancel(id, owner).await? {
+        Cancel::Stopping => match timeout(STOP, watch.stopped()).await {
             Ok(true) => empty(StatusCode::NO_CONTENT),
             Ok(false) | Err(_) => empty(StatusCode::ACCEPTED),
         },
-        Cancellation::AlreadyEnded if caller.hub.store.forget(id, caller.owner.as_ref()) => {
-            empty(StatusCode::NO_CONTENT)
-        }
-        Cancellation::AlreadyEnded | Cancellation::Unknown => not_found(),
-    }
+        Cancel::Stopped => empty(StatusCode::NO_CONTENT),
+        Cancel::Told => empty(StatusCode::ACCEPTED),
+        Cancel::AlreadyEnded if caller.hub.forget(id, owner).await? => empty(StatusCode::NO_CONTENT),
+        Cancel::AlreadyEnded | Cancel::Unknown => not_found(),
+    })
 }
 
 fn empty(status: StatusCode) -> Response<MonitorBody> {

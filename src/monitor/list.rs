@@ -5,7 +5,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
-use super::{Caller, MonitorBody, not_found, problem};
+use super::{Answer, Caller, MonitorBody, not_found, problem};
 use crate::{
     http::{
         grammar, json,
@@ -13,7 +13,7 @@ use crate::{
     },
     hub::Document,
     operation::{OperationId, State, Timestamp},
-    store::{ListFilter, Snapshot},
+    store::{ListFilter, Listed, Snapshot},
 };
 
 const DEFAULT_LIMIT: usize = 50;
@@ -28,15 +28,19 @@ struct Page {
 }
 
 /// `GET {base}?state=S&limit=N&after=CURSOR`
-pub(super) fn list(caller: &Caller, query: Option<&str>) -> Response<MonitorBody> {
-    let Some(owner) = &caller.owner else { return not_found() };
+pub(super) fn list(caller: Caller, query: Option<&str>) -> Answer {
+    let Some(owner) = &caller.owner else { return not_found().into() };
     let page = match Page::parse(query.unwrap_or_default()) {
         Ok(page) => page,
-        Err(detail) => return problem(Problem::new(Kind::BadRequest).detail(detail)),
+        Err(detail) => return problem(Problem::new(Kind::BadRequest).detail(detail)).into(),
     };
     let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
     let filter = ListFilter { state: page.state, after: page.after };
-    let listed = caller.hub.store.list(owner, filter, limit);
+    let listed = caller.hub.list(owner, filter, limit);
+    Answer::of(listed, move |listed| shown(&caller, &page, &listed))
+}
+
+fn shown(caller: &Caller, page: &Page, listed: &Listed) -> Response<MonitorBody> {
     let next = listed.next.map(|last| page.next(last));
     let mut response = Response::new(MonitorBody::document(write(caller, &listed.operations, next.as_deref())));
     let headers = response.headers_mut();

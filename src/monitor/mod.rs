@@ -21,16 +21,18 @@ pub use body::MonitorBody;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use target::{Resource, Target};
 use tower_service::Service;
+use tracing::warn;
 
 use crate::{
     http::{
         accept,
         prefer::Preferences,
         problem::{Kind, Problem},
+        retry_after,
     },
     hub::{Hub, Place},
     operation::{OperationId, Owner},
-    store::Snapshot,
+    store::{Part, Snapshot, StoreError, StoreFuture},
 };
 
 /// Serves the operations: their state, their replies, their events and their cancellation. Made by
@@ -86,16 +88,16 @@ impl Monitor {
         let caller = Caller { hub: Arc::clone(&self.hub), owner, origin };
         match target {
             None => not_found().into(),
-            Some(Target::Collection) => collection(&caller, &parts).into(),
+            Some(Target::Collection) => collection(caller, &parts),
             Some(Target::Operation(id, resource)) => operation(caller, parts, id, resource),
         }
     }
 }
 
-fn collection(caller: &Caller, parts: &request::Parts) -> Response<MonitorBody> {
+fn collection(caller: Caller, parts: &request::Parts) -> Answer {
     match reads(&parts.method) {
         true => list::list(caller, parts.uri.query()),
-        false => method_not_allowed("GET, HEAD"),
+        false => method_not_allowed("GET, HEAD").into(),
     }
 }
 
@@ -104,14 +106,14 @@ fn operation(caller: Caller, parts: request::Parts, id: OperationId, resource: R
         Resource::Monitor if parts.method == Method::DELETE => Answer::waiting(cancel::cancel(caller, id)),
         Resource::Monitor if !reads(&parts.method) => method_not_allowed("GET, HEAD, DELETE").into(),
         _ if !reads(&parts.method) => method_not_allowed("GET, HEAD").into(),
-        Resource::Monitor if accept::wants_event_stream(&parts.headers) => events::events(caller, &parts, id).into(),
+        Resource::Monitor if accept::wants_event_stream(&parts.headers) => events::events(caller, &parts, id),
         Resource::Monitor => match Preferences::from_headers(&parts.headers).wait {
-            None => status::monitor(&caller, &parts, id).into(),
+            None => status::monitor(caller, parts, id),
             Some(wait) => Answer::waiting(status::wait(caller, without_extensions(parts), id, wait)),
         },
-        Resource::Status => status::document(&caller, id).into(),
-        Resource::Events => events::events(caller, &parts, id).into(),
-        Resource::Result => result::result(&caller, &parts, id).into(),
+        Resource::Status => status::document(caller, id),
+        Resource::Events => events::events(caller, &parts, id),
+        Resource::Result => result::result(&caller, parts, id),
     }
 }
 
@@ -126,8 +128,8 @@ fn without_extensions(mut parts: request::Parts) -> request::Parts {
 }
 
 impl Caller {
-    fn read(&self, id: OperationId) -> Option<Snapshot> {
-        self.hub.store.read(id, self.owner.as_ref())
+    fn read(&self, id: OperationId, part: Part) -> StoreFuture<Option<Snapshot>> {
+        self.hub.read(id, self.owner.as_ref(), part)
     }
 
     fn place(&self, id: OperationId) -> Place<'_> {
@@ -169,6 +171,18 @@ impl Future for MonitorFuture {
 }
 
 impl Answer {
+    /// What is made of what the store says: at once, where it says so at once.
+    fn of<T, F>(asked: StoreFuture<T>, make: F) -> Self
+    where
+        T: Send + 'static,
+        F: FnOnce(T) -> Response<MonitorBody> + Send + 'static,
+    {
+        match asked.now() {
+            Ok(said) => said.map_or_else(|error| unavailable(&error), make).into(),
+            Err(pending) => Self::waiting(async { pending.await.map_or_else(|error| unavailable(&error), make) }),
+        }
+    }
+
     fn waiting(response: impl Future<Output = Response<MonitorBody>> + Send + 'static) -> Self {
         Self::Waiting(Box::pin(response))
     }
@@ -197,6 +211,14 @@ fn problem(problem: Problem) -> Response<MonitorBody> {
 /// The one answer to unknown, expired and other owners' operations.
 fn not_found() -> Response<MonitorBody> {
     problem(Problem::new(Kind::NotFound))
+}
+
+/// The store has not answered, which says nothing of the operation.
+fn unavailable(error: &StoreError) -> Response<MonitorBody> {
+    warn!(error = error as &dyn std::error::Error, "the store did not answer");
+    let mut response = problem(Problem::new(Kind::Unavailable));
+    response.headers_mut().insert(header::RETRY_AFTER, retry_after::value(1));
+    response
 }
 
 fn method_not_allowed(allowed: &'static str) -> Response<MonitorBody> {

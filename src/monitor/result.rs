@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 
-use super::{Caller, MonitorBody, not_found, problem, status};
+use super::{Answer, Caller, MonitorBody, not_found, problem, status};
 use crate::{
     http::{
         conditional::{self, Outcome},
@@ -13,20 +13,25 @@ use crate::{
     },
     hub::absence,
     operation::{Given, OperationId, id},
-    store::{End, Snapshot},
+    store::{End, Part, Snapshot},
 };
 
 /// So many fields, at most, are added to those of a reply.
 const ADDED: usize = 4;
 
 /// `GET {id}/result`
-pub(super) fn result(caller: &Caller, parts: &Parts, id: OperationId) -> Response<MonitorBody> {
-    let Some(snapshot) = caller.read(id) else { return not_found() };
+pub(super) fn result(caller: &Caller, parts: Parts, id: OperationId) -> Answer {
+    Answer::of(caller.read(id, Part::Reply), move |read| {
+        read.map_or_else(not_found, |snapshot| given(&parts, &snapshot))
+    })
+}
+
+fn given(parts: &Parts, snapshot: &Snapshot) -> Response<MonitorBody> {
     match &snapshot.end {
-        Some(end) => reply(parts, &snapshot, end),
+        Some(end) => reply(parts, snapshot, end),
         None => {
             let mut response = problem(Problem::new(Kind::OperationPending));
-            status::ask_again(&mut response, &snapshot);
+            status::ask_again(&mut response, snapshot);
             response
         }
     }

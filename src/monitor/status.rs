@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Caller, MonitorBody, not_found, result};
+use super::{Answer, Caller, MonitorBody, not_found, result, unavailable};
 use crate::{
     http::{
         prefer::{self, PREFERENCE_APPLIED},
@@ -15,45 +15,91 @@ use crate::{
     hub::{Document, address_value},
     operation::{Given, OperationId},
     policy::Completion,
-    store::{End, Snapshot},
+    run::Watch,
+    store::{End, Part, Snapshot, StoreError},
 };
 
 /// `GET {id}`
-pub(super) fn monitor(caller: &Caller, parts: &Parts, id: OperationId) -> Response<MonitorBody> {
-    match caller.read(id) {
-        None => not_found(),
-        Some(snapshot) => answer(caller, parts, &snapshot),
+pub(super) fn monitor(caller: Caller, parts: Parts, id: OperationId) -> Answer {
+    match caller.hub.reads_all() {
+        true => Answer::of(caller.read(id, Part::Status), move |read| {
+            read.map_or_else(not_found, |snapshot| answer(&caller, &parts, &snapshot))
+        }),
+        false => Answer::waiting(async move {
+            match read(&caller, id).await {
+                Ok(read) => read.map_or_else(not_found, |snapshot| answer(&caller, &parts, &snapshot)),
+                Err(error) => unavailable(&error),
+            }
+        }),
     }
+}
+
+/// Reads what is needed to answer: the reply, too, where it tells how.
+async fn read(caller: &Caller, id: OperationId) -> Result<Option<Snapshot>, StoreError> {
+    let read = caller.read(id, Part::Status).await?;
+    match &read {
+        Some(snapshot) if snapshot.end.is_some() && !caller.hub.reads_all() && wants_reply(snapshot) => {
+            caller.read(id, Part::Reply).await
+        }
+        _ => Ok(read),
+    }
+}
+
+fn wants_reply(Snapshot { terms, .. }: &Snapshot) -> bool {
+    terms.policy.follow_created || terms.policy.completion == Completion::Replay
 }
 
 /// `GET {id}` with `Prefer: wait=N`: the same, as soon as the operation has ended or the wait is over.
 pub(super) async fn wait(caller: Caller, parts: Parts, id: OperationId, wait: Duration) -> Response<MonitorBody> {
+    awaited(&caller, &parts, id, wait).await.unwrap_or_else(|error| unavailable(&error))
+}
+
+async fn awaited(
+    caller: &Caller,
+    parts: &Parts,
+    id: OperationId,
+    wait: Duration,
+) -> Result<Response<MonitorBody>, StoreError> {
     let begun = Instant::now();
     let mut watch = caller.hub.watchers.watch(id);
     loop {
-        let Some(snapshot) = caller.read(id) else { return not_found() };
+        let Some(snapshot) = read(caller, id).await? else { return Ok(not_found()) };
         let policy = &snapshot.terms.policy;
-        let wait = wait.min(policy.longest_wait);
-        let honored = policy.honor_wait;
-        let over = snapshot.end.is_some() || !honored || begun.elapsed() >= wait;
-        if over || !matches!(timeout_at(begun + wait, watch.changed()).await, Ok(true)) {
+        let (until, honored) = (begun + wait.min(policy.longest_wait), policy.honor_wait);
+        let over = snapshot.end.is_some() || !honored || Instant::now() >= until;
+        if over || !changed(caller, &mut watch, until).await {
             // What the wait has brought, if it was not only read.
-            let Some(snapshot) = (if over { Some(snapshot) } else { caller.read(id) }) else { return not_found() };
-            let mut response = answer(&caller, &parts, &snapshot);
-            if honored && let Some(applied) = prefer::applied(false, Some(wait)) {
+            let read = if over { Some(snapshot) } else { read(caller, id).await? };
+            let Some(snapshot) = read else { return Ok(not_found()) };
+            let mut response = answer(caller, parts, &snapshot);
+            if honored && let Some(applied) = prefer::applied(false, Some(until - begun)) {
                 response.headers_mut().insert(PREFERENCE_APPLIED, applied);
             }
-            return response;
+            return Ok(response);
         }
     }
 }
 
+/// Waits for a change, or for the time to ask whether there was one. `false` where there will be none in time.
+async fn changed(caller: &Caller, watch: &mut Watch, until: Instant) -> bool {
+    let ask_again = caller.hub.ask_again().map(|period| Instant::now() + period).filter(|again| *again < until);
+    match timeout_at(ask_again.unwrap_or(until), watch.changed()).await {
+        Ok(more) => more,
+        Err(_) => ask_again.is_some(),
+    }
+}
+
 /// `GET {id}/status`
-pub(super) fn document(caller: &Caller, id: OperationId) -> Response<MonitorBody> {
-    let Some(snapshot) = caller.read(id) else { return not_found() };
-    let mut response = described(Document::of(&snapshot, caller.place(id)).to_json());
+pub(super) fn document(caller: Caller, id: OperationId) -> Answer {
+    Answer::of(caller.read(id, Part::Status), move |read| {
+        read.map_or_else(not_found, |snapshot| documented(&caller, &snapshot))
+    })
+}
+
+fn documented(caller: &Caller, snapshot: &Snapshot) -> Response<MonitorBody> {
+    let mut response = described(Document::of(snapshot, caller.place(snapshot.id)).to_json());
     if snapshot.end.is_none() {
-        ask_again(&mut response, &snapshot);
+        ask_again(&mut response, snapshot);
     }
     response
 }

@@ -19,6 +19,17 @@ pub enum Ending {
     Canceled,
 }
 
+impl Ending {
+    /// Why it failed without its handler's reply, where it did.
+    #[must_use]
+    pub fn failure(self) -> Option<Failure> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            Self::Replied | Self::Canceled => None,
+        }
+    }
+}
+
 /// The reply of an operation, as it is kept: status, headers, body and trailers in one allocation, because there may
 /// be a million of them. A reply that is not the handler's may be empty: a problem document stands in for it.
 #[derive(Debug, PartialEq, Eq)]

@@ -98,6 +98,16 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// Whether an operation outlives the process that runs it.
+    pub(crate) fn is_durable(&self) -> bool {
+        #[cfg(feature = "durable")]
+        return self.execution == Execution::Durable;
+        #[cfg(not(feature = "durable"))]
+        return false;
+    }
+}
+
 /// When a request is detached.
 impl Policy {
     /// The policy in which every rule has its default.

@@ -52,6 +52,11 @@ impl Terms {
         self.policy.backoff.saturating_mul(doubled).min(LONGEST)
     }
 
+    /// The same terms, with what is known of how long the route's operations take.
+    pub(crate) fn with_history(&self, history: Arc<History>) -> Self {
+        Self { name: Arc::clone(&self.name), policy: self.policy.clone(), history }
+    }
+
     /// The same route under another policy.
     pub(crate) fn with_policy(&self, policy: Policy) -> Self {
         Self { name: Arc::clone(&self.name), policy, history: Arc::clone(&self.history) }

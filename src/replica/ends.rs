@@ -1,6 +1,7 @@
 //! How runs ended, on its way to the store: kept until the store has it, so that an outage costs no reply.
 
 use std::{
+    error::Error,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,7 +14,8 @@ use tracing::{debug, error, warn};
 
 use super::{Event, Shared};
 use crate::{
-    operation::{Ending, Failure, Reply},
+    operation::{Ending, Failure, OperationId, Reply},
+    run::Runner,
     store::{Attempt, Finished, StoreError, StoreFuture},
 };
 
@@ -61,18 +63,9 @@ impl Shared {
         let shared = Arc::clone(self);
         self.spawn(async move {
             let written = shared.write(attempt, Arc::new(reply)).await;
-            shared.runs.remove(attempt);
+            let runner = shared.runs.remove(attempt);
+            shared.tell(told(attempt.operation, written, runner));
             shared.ends.leave(bytes);
-            let id = attempt.operation;
-            match written {
-                Ok(Some(finished)) => shared.tell(Event::Ended(id, finished)),
-                Ok(None) => shared.tell(Event::Changed(id)),
-                Err(StoreError::Refused(refused)) => shared.tell(Event::Superseded(id, refused)),
-                Err(error) => {
-                    error!(operation.id = %id, error = &error as &dyn std::error::Error, "the end of an operation was not stored");
-                    shared.tell(Event::Changed(id));
-                }
-            }
         });
     }
 
@@ -84,7 +77,7 @@ impl Shared {
         loop {
             match self.write_once(attempt, durable, &reply).await {
                 Err(StoreError::Unavailable(error)) => {
-                    debug!(operation.id = %attempt.operation, error = &*error as &dyn std::error::Error, "the store is away");
+                    debug!(operation.id = %attempt.operation, error = &*error as &dyn Error, "the store is away");
                 }
                 written => return written,
             }
@@ -111,6 +104,22 @@ impl Shared {
         };
         written.await
     }
+}
+
+fn told(id: OperationId, written: Result<Option<Finished>, StoreError>, runner: Option<Runner>) -> Event {
+    match written {
+        Ok(Some(finished)) => return Event::Ended { id, finished, runner },
+        Ok(None) => {}
+        // It has ended otherwise, or runs elsewhere.
+        Err(StoreError::Refused(refused)) => debug!(operation.id = %id, %refused, "an end came too late"),
+        Err(error) => {
+            error!(operation.id = %id, error = &error as &dyn Error, "the end of an operation was not stored")
+        }
+    }
+    if let Some(runner) = runner {
+        runner.ended(None);
+    }
+    Event::Changed(id)
 }
 
 fn lost(attempt: Attempt) -> Reply {

@@ -12,16 +12,14 @@ use std::{fmt, io, sync::Arc, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, Handle},
-    sync::watch,
+    sync::{Notify, watch},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use runs::TooLate;
-
 use crate::{
-    operation::{OperationId, Refused, Reply, Report},
+    operation::{OperationId, Reply, Report},
     run::Runner,
-    store::{Attempt, Finished, LeaseId, Store},
+    store::{Attempt, Change, Finished, LeaseId, Store, TooLate},
 };
 use ends::Ends;
 use runs::Runs;
@@ -38,12 +36,12 @@ pub(crate) struct ReplicaSettings {
 /// What the hub is told.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// The operation has ended.
-    Ended(OperationId, Finished),
-    /// The operation's run here has nothing more to say: it has ended otherwise, or runs elsewhere.
-    Superseded(OperationId, Refused),
+    /// The operation has ended; with what ran it, where that was here.
+    Ended { id: OperationId, finished: Finished, runner: Option<Runner> },
     /// The operation may have changed.
     Changed(OperationId),
+    /// Any operation may have changed.
+    AnythingChanged,
     /// The operation is forgotten.
     Expired(OperationId),
 }
@@ -59,6 +57,8 @@ struct Shared {
     runs: Runs,
     ends: Ends,
     lease: watch::Sender<Option<LeaseId>>,
+    /// There may be something to claim.
+    queued: Arc<Notify>,
     observer: Observer,
     runtime: Handle,
     tasks: TaskTracker,
@@ -78,6 +78,7 @@ impl Replica {
             runs: Runs::default(),
             ends: Ends::new(settings.max_waiting_bytes),
             lease: watch::Sender::new(None),
+            queued: Arc::default(),
             observer,
             runtime: runtime.handle().clone(),
             tasks: TaskTracker::new(),
@@ -131,16 +132,9 @@ impl Replica {
         self.0.runs.progress(id)
     }
 
-    /// Has the store told how far the run is.
-    pub(crate) fn report(&self, attempt: Attempt, report: Report) {
-        let reported = self.0.store.report(attempt, report);
-        // What cannot be told is told with the next one.
-        self.0.spawn(async move { drop(reported.await) });
-    }
-
-    /// The attempts that run here.
-    pub(crate) fn running(&self) -> Vec<Attempt> {
-        self.0.runs.attempts()
+    /// Stops all that runs here, and gives its number.
+    pub(crate) fn stop_all(&self) -> usize {
+        self.0.runs.stop_all()
     }
 
     /// Waits until the store knows how everything ended that has ended here.
@@ -148,6 +142,11 @@ impl Replica {
     /// Cancel safe.
     pub(crate) async fn settled(&self) {
         self.0.ends.settled().await;
+    }
+
+    /// Gives the lease up, and ends the thread.
+    pub(crate) fn close(&self) {
+        self.0.closing.cancel();
     }
 }
 
@@ -166,12 +165,11 @@ impl Shared {
     }
 
     fn listen(&self) {
-        use crate::store::Change;
-        let observer = Arc::clone(&self.observer);
-        self.store.announce_to(Arc::new(move |change| {
-            if let Change::Operation(id) = change {
-                observer(Event::Changed(id));
-            }
+        let (observer, queued) = (Arc::clone(&self.observer), Arc::clone(&self.queued));
+        self.store.announce_to(Arc::new(move |change| match change {
+            Change::Operation(id) => observer(Event::Changed(id)),
+            Change::Queued => queued.notify_one(),
+            Change::Anything => observer(Event::AnythingChanged),
         }));
     }
 

@@ -5,7 +5,7 @@ use dashmap::{DashMap, Entry};
 use crate::{
     operation::{OperationId, Report},
     run::Runner,
-    store::Attempt,
+    store::{Attempt, TooLate},
 };
 
 #[derive(Debug, Default)]
@@ -20,10 +20,6 @@ struct Run {
     stopped: bool,
 }
 
-/// A run that was stopped before it had begun.
-#[derive(Debug)]
-pub(crate) struct TooLate(pub(crate) Runner);
-
 impl Runs {
     pub(super) fn expect(&self, Attempt { operation, number }: Attempt, durable: bool) {
         self.0.insert(operation, Run { number, durable, runner: None, stopped: false });
@@ -35,12 +31,14 @@ impl Runs {
                 run.runner = Some(runner);
                 Ok(())
             }
-            _ => Err(TooLate(runner)),
+            _ => Err(TooLate { runner, state: None }),
         }
     }
 
-    pub(super) fn remove(&self, attempt: Attempt) {
-        self.0.remove_if(&attempt.operation, |_, run| run.number == attempt.number);
+    /// Gives back what has run it.
+    pub(super) fn remove(&self, attempt: Attempt) -> Option<Runner> {
+        let (_, run) = self.0.remove_if(&attempt.operation, |_, run| run.number == attempt.number)?;
+        run.runner
     }
 
     pub(super) fn stop(&self, attempt: Attempt) {
@@ -53,9 +51,11 @@ impl Runs {
 
     /// Stops what any replica may run again. It ends as interrupted, and so is handed back once the store is there.
     pub(super) fn stop_durable(&self) {
-        for run in self.0.iter().filter(|run| run.durable) {
-            run.abort();
-        }
+        self.0.iter_mut().filter(|run| run.durable).for_each(|mut run| run.stop());
+    }
+
+    pub(super) fn stop_all(&self) -> usize {
+        self.0.iter_mut().map(|mut run| run.stop()).count()
     }
 
     pub(super) fn attempts(&self) -> Vec<Attempt> {
@@ -70,24 +70,21 @@ impl Runs {
         self.0.get(&attempt.operation).is_some_and(|run| run.durable && run.number == attempt.number)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     fn stop_if(&self, id: OperationId, condition: impl FnOnce(&Run) -> bool) -> bool {
         let Entry::Occupied(mut run) = self.0.entry(id) else { return false };
         let stops = condition(run.get());
         if stops {
-            run.get_mut().stopped = true;
-            run.get().abort();
+            run.get_mut().stop();
         }
         stops
     }
 }
 
 impl Run {
-    fn abort(&self) {
+    fn stop(&mut self) {
+        self.stopped = true;
         if let Some(runner) = &self.runner {
+            runner.ended(None);
             runner.abort();
         }
     }

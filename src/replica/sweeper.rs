@@ -47,7 +47,7 @@ impl Shared {
     fn tell_swept(&self, swept: Swept) {
         for (id, finished) in swept.ended {
             self.runs.stop_operation(id);
-            self.tell(Event::Ended(id, finished));
+            self.tell(Event::Ended { id, finished, runner: None });
         }
         for id in swept.queued {
             self.tell(Event::Changed(id));

@@ -1,5 +1,4 @@
-//! What a running operation and those outside it have to do with each other: the handler reports and learns of its
-//! cancellation, the outside watches and stops it.
+//! What a handler sees of its operation: it reports how far it is, and learns that nobody waits any more.
 
 use std::{
     fmt,
@@ -111,6 +110,15 @@ impl OperationHandle {
         let _first = self.0.ended.set(state);
     }
 
+    pub(super) fn progress(&self) -> Option<Report> {
+        self.0.progress.get()
+    }
+
+    /// The task that runs the operation.
+    pub(super) fn task(&self) -> &OnceLock<AbortHandle> {
+        &self.0.task
+    }
+
     /// The handler's future is gone.
     pub(crate) fn released(&self) {
         self.0.stop.cancel();
@@ -134,57 +142,5 @@ impl Shared {
 impl fmt::Debug for OperationHandle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("OperationHandle").field("id", &self.id()).field("state", &self.state()).finish()
-    }
-}
-
-/// The means to stop the task that runs an operation, and to see how far it is. One is kept with each operation that
-/// runs, so it is small: where there is a handle, the handle has it.
-#[derive(Debug)]
-pub(crate) enum Runner {
-    Task(AbortHandle),
-    Handle(OperationHandle),
-}
-
-impl Runner {
-    pub(super) fn new(task: AbortHandle, handle: Option<OperationHandle>) -> Self {
-        match handle {
-            None => Self::Task(task),
-            Some(handle) => {
-                let _first = handle.0.task.set(task);
-                Self::Handle(handle)
-            }
-        }
-    }
-
-    pub(crate) fn progress(&self) -> Option<Report> {
-        self.handle().and_then(|handle| handle.0.progress.get())
-    }
-
-    /// Has the task's future dropped, which a poll that is under way delays.
-    pub(super) fn abort(&self) {
-        let task = match self {
-            Self::Task(task) => Some(task),
-            Self::Handle(handle) => handle.0.task.get(),
-        };
-        if let Some(task) = task {
-            task.abort();
-        }
-    }
-
-    /// Tells the handler that its operation has ended, and how, if that is known.
-    pub(super) fn ended(&self, state: Option<State>) {
-        if let Some(handle) = self.handle() {
-            if let Some(state) = state {
-                handle.end(state);
-            }
-            handle.released();
-        }
-    }
-
-    fn handle(&self) -> Option<&OperationHandle> {
-        match self {
-            Self::Task(_) => None,
-            Self::Handle(handle) => Some(handle),
-        }
     }
 }

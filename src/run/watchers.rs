@@ -58,6 +58,12 @@ impl Watchers {
         self.signal(id, |watched| watched.changes += 1);
     }
 
+    /// Something about any operation may have changed.
+    pub(crate) fn all_changed(&self) {
+        let watched: Vec<_> = self.watched.iter().map(|watched| *watched.key()).collect();
+        watched.into_iter().for_each(|id| self.changed(id));
+    }
+
     /// Nothing of the operation runs any more.
     pub(crate) fn stopped(&self, id: OperationId) {
         self.signal(id, |watched| watched.stopped = true);

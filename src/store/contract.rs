@@ -36,7 +36,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn read(&self, id: OperationId, owner: Option<&Owner>, part: Part) -> StoreFuture<Option<Snapshot>>;
 
     /// Ends the attempt's operation with this reply.
-    fn finish(&self, attempt: Attempt, reply: Reply) -> StoreFuture<Finished>;
+    fn finish(&self, attempt: Attempt, reply: Arc<Reply>) -> StoreFuture<Finished>;
 
     /// Ends an operation of this owner as canceled, whether it is queued or runs.
     fn cancel(&self, id: OperationId, owner: Option<&Owner>) -> StoreFuture<Cancellation>;
@@ -161,7 +161,12 @@ pub struct Finished {
 #[derive(Debug)]
 pub enum Cancellation {
     /// It has ended by this.
-    Canceled(Finished),
+    Canceled {
+        /// How.
+        finished: Finished,
+        /// Whether it ran, and is to be stopped.
+        ran: bool,
+    },
     /// It had ended before.
     AlreadyEnded,
     /// There is no such operation.
@@ -196,6 +201,14 @@ pub struct Snapshot {
     pub failed_attempts: Vec<FailedAttempt>,
     /// How it ended, once it has.
     pub end: Option<Arc<End>>,
+}
+
+impl Snapshot {
+    /// The operation's state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.life.state
+    }
 }
 
 /// An attempt that failed without a reply.

@@ -43,6 +43,16 @@ impl<T> StoreFuture<T> {
     }
 }
 
+impl<T: Send + 'static> StoreFuture<T> {
+    /// The same answer, turned into another.
+    pub fn map<U>(self, turn: impl FnOnce(T) -> U + Send + 'static) -> StoreFuture<U> {
+        match self.now() {
+            Ok(answer) => StoreFuture::ready(answer.map(turn)),
+            Err(pending) => StoreFuture::pending(async { pending.await.map(turn) }),
+        }
+    }
+}
+
 impl<T> Future for StoreFuture<T> {
     type Output = Result<T, StoreError>;
 

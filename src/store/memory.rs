@@ -12,13 +12,13 @@ use std::{
 use dashmap::{DashMap, Entry, mapref::one::RefMut};
 
 use super::{
-    Cancellation, End, Finished, Full, ListFilter, Listed, NewOperation, Snapshot, Store, Swept, TooLate,
+    Clock, End, Finished, ListFilter, Listed, NewOperation, Snapshot, StoreError,
     expiry::{Expiry, Period},
 };
 use crate::{
-    hub::{Clock, Runner},
-    operation::{Ending, Failure, OperationId, Owner, Reply, Timestamp},
+    operation::{Ending, Failure, Life, OperationId, Owner, Reply, State, Timestamp},
     policy::Terms,
+    run::Runner,
 };
 
 /// More than the default, so that a reader seldom meets a writer, and a writer's growth of one shard is short.
@@ -44,6 +44,38 @@ pub(crate) struct MemoryStore {
 pub(crate) struct MemoryLimits {
     pub(crate) operations: usize,
     pub(crate) bytes: usize,
+}
+
+/// An operation has ended before its runner was attached.
+#[derive(Debug)]
+pub(crate) struct TooLate {
+    pub(crate) runner: Runner,
+    /// Unknown where it has been forgotten since.
+    pub(crate) state: Option<State>,
+}
+
+/// An operation that has just ended, and what has run it.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) finished: Finished,
+    pub(crate) runner: Option<Runner>,
+}
+
+/// What came of a cancellation.
+#[derive(Debug)]
+pub(crate) enum Canceled {
+    Now(Ended),
+    AlreadyEnded,
+    Unknown,
+}
+
+/// What a sweep found.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    pub(crate) expired: Vec<OperationId>,
+    pub(crate) overdue: Vec<OperationId>,
+    /// Whether there is more to sweep now.
+    pub(crate) more: bool,
 }
 
 #[derive(Debug)]
@@ -85,21 +117,21 @@ impl MemoryStore {
     }
 
     /// Ends what runs; the caller holds its record, so of all who try only the first succeeds.
-    fn end(&self, id: OperationId, record: &mut Record, reply: Reply) -> Option<Finished> {
+    fn end(&self, id: OperationId, record: &mut Record, reply: Reply) -> Option<Ended> {
         let now = self.clock.now();
         let Stage::Running(runner) = &mut record.stage else { return None };
         let runner = runner.take();
         let reply = self.admit(reply);
         let finished = Finished {
             state: reply.state(),
+            failure: reply.ending().failure(),
             terms: Arc::clone(&record.terms),
             run_time: now.since(record.created),
-            runner,
         };
         self.unschedule(id, record);
         record.stage = Stage::Ended(Arc::new(End { reply, at: now }));
         self.schedule(id, record);
-        Some(finished)
+        Some(Ended { finished, runner })
     }
 
     /// Counts the reply's bytes, or puts in its place that it was too large.
@@ -162,14 +194,16 @@ impl MemoryStore {
     }
 }
 
-impl Store for MemoryStore {
-    fn create(&self, operation: NewOperation) -> Result<Timestamp, Full> {
-        let NewOperation { id, owner, terms } = operation;
+impl MemoryStore {
+    /// Keeps a new, running operation, or refuses because the store is full. Once this has returned, every other
+    /// method knows the operation (R2).
+    pub(crate) fn create(&self, operation: NewOperation) -> Result<Timestamp, StoreError> {
+        let NewOperation { id, owner, terms, .. } = operation;
         let below_limit = |count: usize| (count < self.limits.operations).then_some(count + 1);
         if !self.has_headroom(&terms)
             || self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below_limit).is_err()
         {
-            return Err(Full);
+            return Err(StoreError::Full);
         }
         let created = self.clock.now();
         if let Some(owner) = &owner {
@@ -182,7 +216,9 @@ impl Store for MemoryStore {
         Ok(created)
     }
 
-    fn attach(&self, id: OperationId, runner: Runner) -> Result<(), TooLate> {
+    /// Entrusts the operation with the means to stop whoever runs it here. Gives them back where it has ended
+    /// meanwhile.
+    pub(crate) fn attach(&self, id: OperationId, runner: Runner) -> Result<(), TooLate> {
         match self.operations.get_mut(&id).as_deref_mut().map(|record| &mut record.stage) {
             Some(Stage::Running(place)) => {
                 *place = Some(runner);
@@ -193,35 +229,42 @@ impl Store for MemoryStore {
         }
     }
 
-    fn finish(&self, id: OperationId, reply: Reply) -> Option<Finished> {
+    /// Ends a running operation with this reply, or with `reply-too-large` where the store has no room for it.
+    /// `None`, and nothing changes, where the operation has ended already or is unknown.
+    pub(crate) fn finish(&self, id: OperationId, reply: Reply) -> Option<Ended> {
         let mut record = self.operations.get_mut(&id)?;
         self.end(id, &mut record, reply)
     }
 
-    fn cancel(&self, id: OperationId, owner: Option<&Owner>) -> Cancellation {
+    /// Ends a running operation of this owner as canceled.
+    pub(crate) fn cancel(&self, id: OperationId, owner: Option<&Owner>) -> Canceled {
         match self.known(id, owner) {
-            None => Cancellation::Unknown,
+            None => Canceled::Unknown,
             Some(mut record) => match self.end(id, &mut record, Reply::none(Ending::Canceled)) {
-                Some(finished) => Cancellation::Canceled(finished),
-                None => Cancellation::AlreadyEnded,
+                Some(ended) => Canceled::Now(ended),
+                None => Canceled::AlreadyEnded,
             },
         }
     }
 
-    fn read(&self, id: OperationId, owner: Option<&Owner>) -> Option<Snapshot> {
+    /// What is known of an operation of this owner.
+    pub(crate) fn read(&self, id: OperationId, owner: Option<&Owner>) -> Option<Snapshot> {
         let now = self.clock.now();
         let record = self.operations.get(&id)?;
         (record.is_for(owner) && !record.is_expired(now)).then(|| record.snapshot(id, now))
     }
 
-    fn forget(&self, id: OperationId, owner: Option<&Owner>) -> bool {
+    /// Forgets an operation of this owner that has ended.
+    pub(crate) fn forget(&self, id: OperationId, owner: Option<&Owner>) -> bool {
         let now = self.clock.now();
         let forgotten =
             self.remove_if(id, |record| record.is_for(owner) && record.has_ended() && !record.is_expired(now));
         forgotten.inspect(|record| self.unschedule(id, record)).is_some()
     }
 
-    fn list(&self, owner: &Owner, filter: ListFilter, limit: usize) -> Listed {
+    /// The owner's operations, newest first, at most `limit` of them. There may be fewer although more follow, as no
+    /// more than a bounded number is looked at.
+    pub(crate) fn list(&self, owner: &Owner, filter: ListFilter, limit: usize) -> Listed {
         let candidates = self.newest(owner, filter.after, limit.max(LOOKED_AT) + 1);
         let mut listed = Listed::default();
         let mut last = None;
@@ -237,14 +280,16 @@ impl Store for MemoryStore {
         listed
     }
 
-    fn running(&self) -> Vec<OperationId> {
+    /// The operations that run.
+    pub(crate) fn running(&self) -> Vec<OperationId> {
         self.operations.iter().filter(|entry| !entry.has_ended()).map(|entry| *entry.key()).collect()
     }
 
-    fn sweep(&self, limit: usize) -> Swept {
+    /// Forgets at most `limit` operations whose retention is over, and names those that ran for too long.
+    pub(crate) fn sweep(&self, limit: usize) -> Due {
         let now = self.clock.now();
         let due = self.expiry.take_due(now, limit);
-        let mut swept = Swept { more: due.len() == limit, ..Swept::default() };
+        let mut swept = Due { more: due.len() == limit, ..Due::default() };
         for id in due {
             if self.remove_if(id, |record| record.is_expired(now)).is_some() {
                 swept.expired.push(id);
@@ -255,7 +300,8 @@ impl Store for MemoryStore {
         swept
     }
 
-    fn kept_bytes(&self) -> usize {
+    /// The bytes of all kept replies.
+    pub(crate) fn kept_bytes(&self) -> usize {
         self.kept_bytes.load(Ordering::Relaxed)
     }
 }
@@ -283,11 +329,12 @@ impl Record {
     }
 
     fn snapshot(&self, id: OperationId, now: Timestamp) -> Snapshot {
-        let (progress, end) = match &self.stage {
-            Stage::Running(runner) => (runner.as_ref().and_then(Runner::progress), None),
-            Stage::Ended(end) => (None, Some(Arc::clone(end))),
+        let (state, progress, end) = match &self.stage {
+            Stage::Running(runner) => (State::Running, runner.as_ref().and_then(Runner::progress), None),
+            Stage::Ended(end) => (end.reply.state(), None, Some(Arc::clone(end))),
         };
-        Snapshot { id, created: self.created, now, terms: Arc::clone(&self.terms), progress, end }
+        let (life, terms) = (Life { state, ..Life::RUNNING }, Arc::clone(&self.terms));
+        Snapshot { id, created: self.created, now, terms, life, progress, failed_attempts: Vec::new(), end }
     }
 }
 

@@ -1,0 +1,259 @@
+//! How a request becomes an operation: a permit, a place in the store, a task.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{Hub, Operations, Permit};
+use crate::{
+    operation::{Ending, OperationId, Reply, Timestamp},
+    policy::Limit,
+    replica::Replica,
+    run::{OperationHandle, Runner},
+    store::{Attempt, Created, LeaseId, NewOperation, StoreError, TooLate},
+    telemetry,
+};
+
+/// How long a request waits for a replica that has just started, or was given up, to get a lease.
+const LEASE: Duration = Duration::from_secs(1);
+
+/// What came of an attempt to accept an operation: known already, or to be waited for.
+pub(crate) enum Acceptance {
+    Now(Result<Admission, Declined>),
+    Later(Accepting),
+}
+
+/// An operation that is being created. Dropping this takes it back.
+#[derive(Debug)]
+pub(crate) struct Accepting(oneshot::Receiver<Result<Admission, Declined>>);
+
+/// An operation that is in the store, and is to be started at once.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) attempt: Attempt,
+    pub(crate) created: Timestamp,
+    pub(crate) permit: Permit,
+}
+
+/// Why a request cannot be detached just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Declined {
+    Limit(Limit),
+    ShuttingDown,
+    /// There is no runtime to run it.
+    NoRuntime,
+    /// The store cannot be reached.
+    StoreUnavailable,
+}
+
+impl Hub {
+    /// Whether an operation could be accepted now, as far as that can be said without its owner and its terms.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.tasks.is_draining()
+    }
+
+    /// Accepts an operation: takes its permit and creates it in the store.
+    pub(crate) fn accept(self: &Arc<Self>, operation: NewOperation) -> Acceptance {
+        let permit = match self.admit(&operation) {
+            Ok(permit) => permit,
+            Err(declined) => return Acceptance::Now(Err(declined)),
+        };
+        match &self.operations {
+            Operations::Here(_) => Acceptance::Now(self.create(operation, permit)),
+            Operations::Shared(_) => Acceptance::Later(self.create_shared(operation, permit)),
+        }
+    }
+
+    fn admit(&self, operation: &NewOperation) -> Result<Permit, Declined> {
+        if !self.is_open() {
+            return Err(Declined::ShuttingDown);
+        }
+        if !self.tasks.have_timers() {
+            return Err(Declined::NoRuntime);
+        }
+        let permit = self.permits.acquire(operation.owner.as_ref()).map_err(Declined::Limit)?;
+        // Looked at again, now that a shutdown that begins would wait for the permit.
+        match self.is_open() {
+            true => Ok(permit),
+            false => {
+                self.permits.release(permit);
+                Err(Declined::ShuttingDown)
+            }
+        }
+    }
+
+    fn create(self: &Arc<Self>, operation: NewOperation, permit: Permit) -> Result<Admission, Declined> {
+        let Operations::Here(store) = &self.operations else { return Err(self.release(permit, Declined::NoRuntime)) };
+        let attempt = Attempt { operation: operation.id, number: 1 };
+        match store.create(operation) {
+            Ok(created) => {
+                self.keep_sweeping();
+                telemetry::in_flight(1);
+                Ok(Admission { attempt, created, permit })
+            }
+            Err(error) => Err(self.release(permit, error.into())),
+        }
+    }
+
+    fn release(&self, permit: Permit, declined: Declined) -> Declined {
+        self.permits.release(permit);
+        declined
+    }
+
+    /// In a task of its own, so that what is created is known to somebody, or taken back.
+    fn create_shared(self: &Arc<Self>, operation: NewOperation, permit: Permit) -> Accepting {
+        let (answer, answered) = oneshot::channel();
+        let hub = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let Operations::Shared(replica) = &hub.operations else { return };
+            let attempt = Attempt { operation: operation.id, number: 1 };
+            let created = match create_under_lease(replica, operation).await {
+                Ok(created) => {
+                    telemetry::in_flight(1);
+                    Ok(Admission { attempt, created, permit })
+                }
+                Err(declined) => Err(hub.release(permit, declined)),
+            };
+            if let Err(Ok(unwanted)) = answer.send(created) {
+                replica.end(attempt, Reply::none(Ending::Canceled));
+                hub.stopped(attempt.operation, unwanted.permit);
+            }
+        });
+        Accepting(answered)
+    }
+
+    /// Has this run until it ends, or the application shuts down.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if self.tasks.can_spawn() {
+            self.tasks.spawn(task);
+        }
+    }
+
+    /// Starts the task that runs an accepted operation.
+    pub(crate) fn start<T>(&self, attempt: Attempt, handle: Option<OperationHandle>, task: T)
+    where
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let runner = Runner::new(self.tasks.spawn(task), handle);
+        let attached = match &self.operations {
+            Operations::Here(store) => store.attach(attempt.operation, runner),
+            Operations::Shared(replica) => replica.attach(attempt, runner),
+        };
+        if let Err(TooLate { runner, state }) = attached {
+            // It ended before it could be said who runs it. Where that was on demand, its task is still to be stopped.
+            runner.ended(state);
+            runner.abort();
+        }
+    }
+
+    /// Nothing of the operation runs any more.
+    pub(crate) fn stopped(&self, id: OperationId, permit: Permit) {
+        self.permits.release(permit);
+        telemetry::in_flight(-1);
+        self.watchers.stopped(id);
+    }
+}
+
+async fn create_under_lease(replica: &Replica, operation: NewOperation) -> Result<Timestamp, Declined> {
+    let attempt = Attempt { operation: operation.id, number: 1 };
+    let lease = lease(replica).await.ok_or(Declined::StoreUnavailable)?;
+    replica.expect(attempt, operation.request.is_some());
+    match replica.store().create(NewOperation { lease: Some(lease), ..operation }).await {
+        Ok(Created::New { at }) => return Ok(at),
+        // It may be there all the same, and must not stay there with nobody to run it.
+        Err(StoreError::Unavailable(_)) => replica.end(attempt, Reply::none(Ending::Canceled)),
+        Ok(Created::Existing(_) | Created::KeyTaken) | Err(_) => replica.forget(attempt),
+    }
+    Err(Declined::StoreUnavailable)
+}
+
+async fn lease(replica: &Replica) -> Option<LeaseId> {
+    timeout(LEASE, replica.lease()).await.ok().flatten()
+}
+
+impl From<StoreError> for Declined {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => Self::Limit(Limit::KeptReplies),
+            _ => Self::StoreUnavailable,
+        }
+    }
+}
+
+impl Future for Accepting {
+    type Output = Result<Admission, Declined>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // Not answered where the runtime shuts down.
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or(Err(Declined::ShuttingDown)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        hub::{Cancel, Settings},
+        operation::State,
+        policy::{Policy, Terms},
+        store::{Clock, MemoryLimits, MemoryStore},
+    };
+
+    fn hub() -> Arc<Hub> {
+        let settings = Settings {
+            base_path: "/operations".into(),
+            public_url: None,
+            trust_forwarded: false,
+            owner_of: None,
+            max_operations: 10,
+            max_operations_per_owner: 10,
+        };
+        let limits = MemoryLimits { operations: 10, bytes: 1_000 };
+        Hub::new(settings, MemoryStore::new(limits, Clock::new()))
+    }
+
+    fn operation(id: OperationId) -> NewOperation {
+        let terms = Arc::new(Terms::new("default".into(), Policy::new()));
+        NewOperation { id, owner: None, terms, key: None, request: None, lease: None }
+    }
+
+    fn accept(hub: &Arc<Hub>, id: OperationId) -> Result<Admission, Declined> {
+        match hub.accept(operation(id)) {
+            Acceptance::Now(admission) => admission,
+            Acceptance::Later(_) => panic!("to be waited for"),
+        }
+    }
+
+    #[tokio::test]
+    async fn r9_what_ends_before_its_task_is_known_is_stopped_and_told_so() {
+        for (forgotten, state) in [(false, State::Canceled), (true, State::Running)] {
+            let hub = hub();
+            let handle = OperationHandle::new(Arc::clone(&hub.watchers));
+            let Admission { attempt, permit, .. } = accept(&hub, handle.id()).unwrap();
+            assert_eq!(hub.cancel(handle.id(), None).await.unwrap(), Cancel::Stopping);
+            assert!(!forgotten || hub.forget(handle.id(), None).await.unwrap());
+            let (alive, dropped) = oneshot::channel::<()>();
+            hub.start(attempt, Some(handle.clone()), async move {
+                let _alive = alive;
+                std::future::pending().await
+            });
+            dropped.await.unwrap_err();
+            assert!(handle.is_canceled());
+            assert_eq!(handle.state(), state);
+            hub.stopped(handle.id(), permit);
+        }
+    }
+
+    #[tokio::test]
+    async fn r12_nothing_is_accepted_once_a_shutdown_has_begun_and_no_permit_is_lost() {
+        let hub = hub();
+        hub.tasks.drain();
+        assert_eq!(accept(&hub, OperationId::random()).unwrap_err(), Declined::ShuttingDown);
+        assert_eq!(hub.running(), 0);
+    }
+}

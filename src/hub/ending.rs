@@ -1,0 +1,123 @@
+//! How operations end: by themselves, on demand, or because time is up.
+
+use std::sync::Arc;
+
+use super::{Hub, Operations};
+use crate::{
+    operation::{Ending, Failure, OperationId, Owner, Reply, State},
+    replica::Event,
+    run::Runner,
+    store::{Attempt, Canceled, Cancellation, Ended, Finished, StoreFuture},
+    telemetry,
+};
+
+/// What came of a cancellation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cancel {
+    /// What runs here has been told to stop.
+    Stopping,
+    /// It is canceled, and whoever runs it elsewhere will learn of it.
+    Told,
+    /// Nothing has run yet.
+    Stopped,
+    AlreadyEnded,
+    Unknown,
+}
+
+impl Hub {
+    /// Ends the run of an operation with this reply, unless the operation has ended already.
+    pub(crate) fn finish(&self, attempt: Attempt, reply: Reply) {
+        match &self.operations {
+            Operations::Here(store) => {
+                if let Some(Ended { finished, runner }) = store.finish(attempt.operation, reply) {
+                    self.announce(attempt.operation, &finished, runner.as_ref());
+                }
+            }
+            Operations::Shared(replica) => replica.end(attempt, reply),
+        }
+    }
+
+    /// Ends an operation in this process that its task can no longer end, and stops the task.
+    pub(super) fn end(&self, id: OperationId, failure: Failure) {
+        let Operations::Here(store) = &self.operations else { return };
+        if let Some(Ended { finished, runner }) = store.finish(id, Reply::none(Ending::Failed(failure))) {
+            self.announce(id, &finished, runner.as_ref());
+            abort(runner);
+        }
+    }
+
+    /// Ends an operation on demand, and stops its task.
+    pub(crate) fn cancel(self: &Arc<Self>, id: OperationId, owner: Option<&Owner>) -> StoreFuture<Cancel> {
+        match &self.operations {
+            Operations::Here(store) => StoreFuture::ready(Ok(match store.cancel(id, owner) {
+                Canceled::Now(Ended { finished, runner }) => {
+                    self.announce(id, &finished, runner.as_ref());
+                    abort(runner);
+                    Cancel::Stopping
+                }
+                Canceled::AlreadyEnded => Cancel::AlreadyEnded,
+                Canceled::Unknown => Cancel::Unknown,
+            })),
+            Operations::Shared(replica) => {
+                let hub = Arc::clone(self);
+                replica.store().cancel(id, owner).map(move |cancellation| hub.canceled(id, cancellation))
+            }
+        }
+    }
+
+    fn canceled(&self, id: OperationId, cancellation: Cancellation) -> Cancel {
+        let Operations::Shared(replica) = &self.operations else { return Cancel::Unknown };
+        match cancellation {
+            Cancellation::Canceled { finished, ran } => {
+                self.announce(id, &finished, None);
+                match (replica.stop(id), ran) {
+                    (true, _) => Cancel::Stopping,
+                    (false, true) => Cancel::Told,
+                    (false, false) => Cancel::Stopped,
+                }
+            }
+            Cancellation::AlreadyEnded => Cancel::AlreadyEnded,
+            Cancellation::Unknown => Cancel::Unknown,
+        }
+    }
+
+    /// What is told of the operations in a shared store.
+    pub(super) fn observe(&self, event: Event) {
+        match event {
+            Event::Ended { id, finished, runner } => self.announce(id, &finished, runner.as_ref()),
+            Event::Changed(id) => self.watchers.changed(id),
+            Event::AnythingChanged => self.watchers.all_changed(),
+            Event::Expired(id) => {
+                telemetry::expired(id, 0);
+                self.watchers.changed(id);
+            }
+        }
+    }
+
+    fn announce(&self, id: OperationId, finished: &Finished, runner: Option<&Runner>) {
+        if finished.state != State::Canceled {
+            match self.histories.get(&finished.terms.name) {
+                Some(history) => history.record(finished.run_time),
+                None => finished.terms.history.record(finished.run_time),
+            }
+        }
+        if let Some(runner) = runner {
+            runner.ended(Some(finished.state));
+        }
+        telemetry::finished(id, finished, self.kept_bytes());
+        self.watchers.changed(id);
+    }
+
+    pub(super) fn kept_bytes(&self) -> usize {
+        match &self.operations {
+            Operations::Here(store) => store.kept_bytes(),
+            Operations::Shared(_) => 0,
+        }
+    }
+}
+
+fn abort(runner: Option<Runner>) {
+    if let Some(runner) = runner {
+        runner.abort();
+    }
+}

@@ -1,0 +1,77 @@
+//! What is asked of operations without changing any.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Hub, Operations};
+use crate::{
+    operation::{OperationId, Owner},
+    store::{ListFilter, Listed, Part, Snapshot, StoreFuture},
+};
+
+/// How often a shared store is asked again for what somebody waits for, in case it has not said that it changed.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+impl Hub {
+    /// What is known of an operation of this owner.
+    pub(crate) fn read(
+        self: &Arc<Self>,
+        id: OperationId,
+        owner: Option<&Owner>,
+        part: Part,
+    ) -> StoreFuture<Option<Snapshot>> {
+        match &self.operations {
+            Operations::Here(store) => StoreFuture::ready(Ok(store.read(id, owner))),
+            Operations::Shared(replica) => {
+                let hub = Arc::clone(self);
+                replica.store().read(id, owner, part).map(move |read| read.map(|snapshot| hub.completed(snapshot)))
+            }
+        }
+    }
+
+    /// Adds what only this process knows.
+    fn completed(&self, mut snapshot: Snapshot) -> Snapshot {
+        snapshot.terms = self.known(snapshot.terms);
+        if let Operations::Shared(replica) = &self.operations
+            && snapshot.end.is_none()
+        {
+            snapshot.progress = replica.progress(snapshot.id).or(snapshot.progress);
+        }
+        snapshot
+    }
+
+    /// Whether what is read is whole, whatever part was asked for.
+    pub(crate) fn reads_all(&self) -> bool {
+        matches!(self.operations, Operations::Here(_))
+    }
+
+    /// The owner's operations, newest first.
+    pub(crate) fn list(self: &Arc<Self>, owner: &Owner, filter: ListFilter, limit: usize) -> StoreFuture<Listed> {
+        match &self.operations {
+            Operations::Here(store) => StoreFuture::ready(Ok(store.list(owner, filter, limit))),
+            Operations::Shared(replica) => {
+                let hub = Arc::clone(self);
+                replica.store().list(owner, filter, limit).map(move |listed| Listed {
+                    operations: listed.operations.into_iter().map(|snapshot| hub.completed(snapshot)).collect(),
+                    next: listed.next,
+                })
+            }
+        }
+    }
+
+    /// Forgets an operation of this owner that has ended. `false` where there is none.
+    pub(crate) fn forget(&self, id: OperationId, owner: Option<&Owner>) -> StoreFuture<bool> {
+        match &self.operations {
+            Operations::Here(store) => StoreFuture::ready(Ok(store.forget(id, owner))),
+            Operations::Shared(replica) => replica.store().forget(id, owner),
+        }
+    }
+
+    /// How long to wait for word of a change before the operation is looked at all the same. `None` where every change
+    /// is told.
+    pub(crate) fn ask_again(&self) -> Option<Duration> {
+        match &self.operations {
+            Operations::Here(_) => None,
+            Operations::Shared(_) => Some(ASK_AGAIN),
+        }
+    }
+}
