@@ -12,7 +12,7 @@ use std::{
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tracing::{Span, info_span};
+use tracing::{Span, dispatcher, info_span};
 
 use super::{MapServiceError, Route, collect::Collect, future::Client};
 use crate::{
@@ -118,8 +118,8 @@ where
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let span = self.run.as_ref().and_then(|run| run.span.as_deref()).map_or_else(Span::none, Span::clone);
-        let _entered = span.enter();
+        let span = self.run.as_ref().and_then(|run| run.span.as_deref()).cloned();
+        let _entered = span.as_ref().map(Span::enter);
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let reply = ready!(self.as_mut().poll_reply(context));
             self.as_mut().clear();
@@ -142,10 +142,7 @@ where
 
 impl Run {
     pub(super) fn new(id: OperationId, route: Arc<Route>, permit: Permit, client: &Client) -> Self {
-        let own = info_span!(parent: &client.span, "operation", operation.id = %id);
-        // A filter may silence this crate's own spans and no others.
-        let span = if own.is_disabled() { client.span.clone() } else { own };
-        let span = (!span.is_disabled()).then(|| Box::new(span));
+        let span = span_of(id, &client.span);
         Self { operation: Some(Running { id, route, permit }), span, keeps_cookies: client.owner.is_some() }
     }
 
@@ -167,4 +164,15 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.route.hub.stopped(self.id, mem::take(&mut self.permit));
     }
+}
+
+/// The span of an operation, below that of its request. Not made where nobody has ever asked for any.
+fn span_of(id: OperationId, parent: &Span) -> Option<Box<Span>> {
+    if !dispatcher::has_been_set() {
+        return None;
+    }
+    let own = info_span!(parent: parent, "operation", operation.id = %id);
+    // A filter may silence this crate's own spans and no others.
+    let span = if own.is_disabled() { parent.clone() } else { own };
+    (!span.is_disabled()).then(|| Box::new(span))
 }
