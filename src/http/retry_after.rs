@@ -37,10 +37,8 @@ impl History {
         let (mut remaining, mut longer) = (0_u64, 0_u64);
         for run_time in &self.recent {
             let run_time = u64::from(run_time.load(Ordering::Relaxed));
-            if run_time > elapsed {
-                remaining += run_time - elapsed;
-                longer += 1;
-            }
+            remaining += run_time.saturating_sub(elapsed);
+            longer += u64::from(run_time > elapsed);
         }
         remaining.checked_div(longer).map(Duration::from_millis)
     }

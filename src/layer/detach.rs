@@ -12,12 +12,12 @@ use std::{
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tracing::{Span, info_span};
+use tracing::{Span, dispatcher, info_span};
 
 use super::{MapServiceError, Route, collect::Collect};
 use crate::{
     hub::{Admission, Declined, Permit},
-    operation::{Ending, Failure, Reply},
+    operation::{Ending, Failure, OperationId, Reply},
     run::OperationHandle,
     store::Attempt,
     telemetry::{self, Reason},
@@ -93,7 +93,7 @@ where
     pub(super) fn start(mut self, Admission { attempt, permit, .. }: Admission) {
         telemetry::accepted(attempt.operation, &self.route.terms, self.reason);
         let hub = Arc::clone(&self.route.hub);
-        let span = Run::span(attempt, &self.span);
+        let span = span_of(attempt.operation, &self.span);
         let operation = Some(Running { attempt, route: self.route, permit });
         self.call.as_mut().detach(Run { operation, span, keeps_cookies: self.keeps_cookies });
         hub.start(attempt, self.handle, self.call);
@@ -167,8 +167,8 @@ where
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let span = self.run.as_ref().and_then(|run| run.span.as_deref()).map_or_else(Span::none, Span::clone);
-        let _entered = span.enter();
+        let span = self.run.as_ref().and_then(|run| run.span.as_deref()).cloned();
+        let _entered = span.as_ref().map(Span::enter);
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let reply = ready!(self.as_mut().poll_reply(context));
             self.as_mut().clear();
@@ -190,13 +190,6 @@ where
 }
 
 impl Run {
-    fn span(attempt: Attempt, parent: &Span) -> Option<Box<Span>> {
-        let own = info_span!(parent: parent, "operation", operation.id = %attempt.operation);
-        // A filter may silence this crate's own spans and no others.
-        let span = if own.is_disabled() { parent.clone() } else { own };
-        (!span.is_disabled()).then(|| Box::new(span))
-    }
-
     /// Gives the permit back, too, even if a subscriber or a recorder panics when it is told of the end.
     fn end(&mut self, reply: Reply) {
         if let Some(operation) = self.operation.take() {
@@ -215,4 +208,15 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.route.hub.stopped(self.attempt.operation, mem::take(&mut self.permit));
     }
+}
+
+/// The span of an operation, below that of its request. Not made where nobody has ever asked for any.
+fn span_of(id: OperationId, parent: &Span) -> Option<Box<Span>> {
+    if !dispatcher::has_been_set() {
+        return None;
+    }
+    let own = info_span!(parent: parent, "operation", operation.id = %id);
+    // A filter may silence this crate's own spans and no others.
+    let span = if own.is_disabled() { parent.clone() } else { own };
+    (!span.is_disabled()).then(|| Box::new(span))
 }
