@@ -30,22 +30,25 @@ pub(super) fn monitor(caller: &Caller, parts: &Parts, id: OperationId) -> Respon
 pub(super) async fn wait(caller: Caller, parts: Parts, id: OperationId, wait: Duration) -> Response<MonitorBody> {
     let begun = Instant::now();
     let mut watch = caller.hub.watchers.watch(id);
-    loop {
-        let Some(snapshot) = caller.read(id) else { return not_found() };
-        let policy = &snapshot.terms.policy;
-        let wait = wait.min(policy.longest_wait);
-        let honored = policy.honor_wait;
-        let over = snapshot.end.is_some() || !honored || begun.elapsed() >= wait;
-        if over || !matches!(timeout_at(begun + wait, watch.changed()).await, Ok(true)) {
-            // What the wait has brought, if it was not only read.
-            let Some(snapshot) = (if over { Some(snapshot) } else { caller.read(id) }) else { return not_found() };
-            let mut response = answer(&caller, &parts, &snapshot);
-            if honored && let Some(applied) = prefer::applied(false, Some(wait)) {
-                response.headers_mut().insert(PREFERENCE_APPLIED, applied);
-            }
-            return response;
-        }
+    let Some(mut snapshot) = caller.read(id) else { return not_found() };
+    let policy = &snapshot.terms.policy;
+    if !policy.honor_wait {
+        return answer(&caller, &parts, &snapshot);
     }
+    let wait = wait.min(policy.longest_wait);
+    // Written before the wait, as nobody waits for that.
+    let applied = prefer::applied(false, Some(wait));
+    let mut more = true;
+    while more && snapshot.end.is_none() && begun.elapsed() < wait {
+        more = matches!(timeout_at(begun + wait, watch.changed()).await, Ok(true));
+        let Some(latest) = caller.read(id) else { return not_found() };
+        snapshot = latest;
+    }
+    let mut response = answer(&caller, &parts, &snapshot);
+    if let Some(applied) = applied {
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    response
 }
 
 /// `GET {id}/status`
