@@ -146,17 +146,24 @@ fn monitor(effort: Effort) {
     for (figure, path, resource, alternative) in figures {
         let of = |server| Requests::new(gets(&begin(server, path, effort.operations), resource));
         let (of_ours, of_by_hand) = (of(&ours), of(&by_hand));
-        let of_plain = Requests::new(iter::once(format!("GET {alternative}")));
+        let [of_plain, of_plain_nested] =
+            ["", "/nested"].map(|prefix| Requests::new(iter::once(format!("GET {prefix}{alternative}"))));
         // Until those that end have ended.
         thread::sleep(Duration::from_millis(200));
         let nested = Side::new(&ours, &of_ours);
         let bare = Side { address: ours.of_monitor, ..nested };
-        let plain = Side::new(&plain, &of_plain);
+        let (plain, plain_nested) = (Side::new(&plain, &of_plain), Side::new(&plain, &of_plain_nested));
         for (how, ours, bar) in [("nested", nested, 0.95), ("bare", bare, 1.0)] {
             let compared = Compared::of(effort, ours, plain);
             compared.rate(&format!("{figure}, {how}"), Some(bar));
             compared.processor_time(&format!("{figure}, {how}"), None);
         }
+        // What it costs to be nested, and what of that is not the monitor's doing.
+        let compared = Compared::of(effort, plain_nested, plain);
+        compared.rate(&format!("{figure}: a static service, nested"), None);
+        let compared = Compared::of(effort, nested, plain_nested);
+        compared.rate(&format!("{figure}, nested, beside that"), None);
+        compared.processor_time(&format!("{figure}, nested, beside that"), None);
         Compared::of(effort, nested, Side::new(&by_hand, &of_by_hand)).rate(&format!("{figure}, by hand"), None);
     }
 }

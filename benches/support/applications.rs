@@ -1,14 +1,16 @@
 //! The applications whose servers are compared.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Router,
-    body::Bytes,
-    http::header,
+    body::{Body, Bytes},
+    http::{HeaderValue, Request, Response, header},
     response::IntoResponse,
     routing::{get, post},
 };
+use http_body_util::Full;
+use tower::service_fn;
 use tower_respond_async::{Monitor, Operations, Policy};
 
 use super::handwritten::Jobs;
@@ -48,6 +50,15 @@ pub(crate) fn plain() -> Router {
         .route("/quick", post(quick))
         .route("/document", get(async || ([(header::CONTENT_TYPE, "application/json")], DOCUMENT)))
         .route("/reply", get(async || ([(header::CONTENT_TYPE, "application/json")], REPLY)))
+        .nest_service("/nested", service_fn(nested))
+}
+
+/// The same as a service that is nested as the monitor is, and like it has a body of its own.
+async fn nested(request: Request<Body>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let content = if request.uri().path() == "/reply" { REPLY } else { DOCUMENT };
+    let mut response = Response::new(Full::from(content));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
 }
 
 /// The handlers under the layer, with the monitor nested in the router; and the monitor alone.

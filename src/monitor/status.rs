@@ -62,22 +62,25 @@ async fn awaited(
 ) -> Result<Response<MonitorBody>, StoreError> {
     let begun = Instant::now();
     let mut watch = caller.hub.watchers.watch(id);
-    loop {
-        let Some(snapshot) = read(caller, id).await? else { return Ok(not_found()) };
-        let policy = &snapshot.terms.policy;
-        let (until, honored) = (begun + wait.min(policy.longest_wait), policy.honor_wait);
-        let over = snapshot.end.is_some() || !honored || Instant::now() >= until;
-        if over || !changed(caller, &mut watch, until).await {
-            // What the wait has brought, if it was not only read.
-            let read = if over { Some(snapshot) } else { read(caller, id).await? };
-            let Some(snapshot) = read else { return Ok(not_found()) };
-            let mut response = answer(caller, parts, &snapshot);
-            if honored && let Some(applied) = prefer::applied(false, Some(until - begun)) {
-                response.headers_mut().insert(PREFERENCE_APPLIED, applied);
-            }
-            return Ok(response);
-        }
+    let Some(mut snapshot) = read(caller, id).await? else { return Ok(not_found()) };
+    let policy = &snapshot.terms.policy;
+    if !policy.honor_wait {
+        return Ok(answer(caller, parts, &snapshot));
     }
+    let wait = wait.min(policy.longest_wait);
+    // Written before the wait, as nobody waits for that.
+    let applied = prefer::applied(false, Some(wait));
+    let mut more = true;
+    while more && snapshot.end.is_none() && begun.elapsed() < wait {
+        more = changed(caller, &mut watch, begun + wait).await;
+        let Some(latest) = read(caller, id).await? else { return Ok(not_found()) };
+        snapshot = latest;
+    }
+    let mut response = answer(caller, parts, &snapshot);
+    if let Some(applied) = applied {
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    Ok(response)
 }
 
 /// Waits for a change, or for the time to ask whether there was one. `false` where there will be none in time.
