@@ -13,7 +13,7 @@ use crate::{operation::Failure, telemetry};
 const PERIOD: Duration = Duration::from_millis(250);
 
 /// As many operations as are forgotten in one go, between which others get their turn: some tens of microseconds.
-const SLICE: usize = 64;
+const SLICE: usize = 32;
 
 impl Hub {
     /// Has the sweeper run, unless it does.

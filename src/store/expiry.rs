@@ -23,6 +23,10 @@ const TICK_MILLIS: u64 = 250;
 const PRECISION: u64 = 256;
 /// Room for so many more at least, as a tick fills.
 const ROOM: usize = 4;
+/// Space for so many ids is more than the C library's allocator keeps at hand for a thread. To ask for it has the
+/// allocator put in order what was freed before. Else it does that once for some ten thousand forgotten operations, and
+/// whoever asks then waits for milliseconds.
+const UNCACHED: usize = 128;
 
 type Shard = BTreeMap<u64, VecDeque<OperationId>>;
 
@@ -81,7 +85,7 @@ impl Expiry {
 
     /// Takes out at most `limit` operations that are due; fewer only where no more are.
     pub(super) fn take_due(&self, now: Timestamp, limit: usize) -> Vec<OperationId> {
-        let mut due = Vec::new();
+        let mut due = Vec::with_capacity(limit.max(UNCACHED));
         for _ in 0..SHARDS {
             let cursor = self.cursor.load(Ordering::Relaxed);
             take_from(&mut self.shard(cursor), now, limit, &mut due);
