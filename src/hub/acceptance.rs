@@ -73,7 +73,7 @@ impl Hub {
         if !self.is_open() {
             return Err(Declined::ShuttingDown);
         }
-        if !self.tasks.have_timers() {
+        if !self.tasks.can_spawn() {
             return Err(Declined::NoRuntime);
         }
         let permit = self.permits.acquire(operation.owner.as_ref()).map_err(Declined::Limit)?;

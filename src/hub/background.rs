@@ -31,17 +31,16 @@ impl Tasks {
         !self.are_closing() && self.have_timers()
     }
 
-    /// Whether there is a runtime with timers. Once one without has been met, none is taken to have any.
-    // There is no way to ask but to try. What is tried is cheap where it succeeds.
-    pub(super) fn have_timers(&self) -> bool {
-        if Handle::try_current().is_err() || self.0.timers_are_missing.load(Ordering::Relaxed) {
+    /// Whether there are timers, on every runtime that has been met so far.
+    fn have_timers(&self) -> bool {
+        if self.0.timers_are_missing.load(Ordering::Relaxed) || Handle::try_current().is_err() {
             return false;
         }
-        let made = catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO)));
-        if made.is_err() && !self.0.timers_are_missing.swap(true, Ordering::Relaxed) {
+        let have = has_timers();
+        if !have && !self.0.timers_are_missing.swap(true, Ordering::Relaxed) {
             error!("requests stay in line: this Tokio runtime has no timers, which its builder's enable_time gives it");
         }
-        made.is_ok()
+        have
     }
 
     /// Spawns on the current runtime, of which there must be one.
@@ -76,4 +75,10 @@ impl Tasks {
     pub(super) async fn ended(&self) {
         self.0.tracker.wait().await;
     }
+}
+
+/// Whether there is a runtime, and one with timers.
+// There is no way to ask but to try, which is cheap where it succeeds.
+pub(super) fn has_timers() -> bool {
+    Handle::try_current().is_ok() && catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Hub, Operations};
+use super::{Hub, Operations, background::has_timers};
 use crate::operation::Failure;
 
 /// How long to wait before it is looked again whether one has been accepted in the last moment.
@@ -29,8 +29,8 @@ impl Hub {
     pub(crate) async fn drain(&self, grace: Duration) -> Drained {
         self.tasks.drain();
         let running = self.permits.running();
-        let have_timers = self.tasks.have_timers();
-        let interrupted = match have_timers {
+        let has_timers = has_timers();
+        let interrupted = match has_timers {
             true => {
                 self.idle_within(grace).await;
                 self.interrupt_all().await
@@ -45,7 +45,7 @@ impl Hub {
         }
         self.tasks.close();
         self.watchers.close();
-        if have_timers {
+        if has_timers {
             let _in_time = timeout(STOP, self.tasks.ended()).await;
         }
         Drained { finished: running.saturating_sub(interrupted), interrupted, blocked }

@@ -219,7 +219,7 @@ async fn a_listener_that_comes_during_the_work_is_told_where_it_stands() {
 #[tokio::test(start_paused = true)]
 async fn an_operation_that_is_forgotten_ends_its_streams() {
     let operations = operations();
-    let job = Job::begin(&operations, Policy::new().retention(Duration::ZERO)).await;
+    let job = Job::begin(&operations, Policy::new().retention(Duration::from_nanos(1))).await;
     let mut listener = Listener::open(&operations, &job.path("events"), &[]).await;
     listener.expect("running", "1").await;
     job.reply(reply(200, "")).await;
