@@ -24,7 +24,7 @@ use tower_layer::Layer;
 
 use crate::{
     hub::Hub,
-    policy::{Routes, Table, Terms},
+    policy::{Policy, Routes, Table, Terms},
 };
 
 /// Lets the requests of a service become operations. Made by [`Operations::layer`](crate::Operations::layer).
@@ -39,8 +39,9 @@ pub struct RespondAsyncLayer<M = ServiceErrorProblem> {
 /// Which requests may be detached, and on which terms.
 #[derive(Debug)]
 struct Routing {
-    hub: Arc<Hub>,
     table: Table<Arc<Route>>,
+    /// For what is not listed and brings a policy of its own, so that what is learnt of it is kept.
+    unlisted: Arc<Route>,
 }
 
 /// One entry of the policy table, and the hub its operations go to.
@@ -52,12 +53,13 @@ struct Route {
 
 impl RespondAsyncLayer {
     pub(crate) fn new(hub: &Arc<Hub>, routes: &Routes) -> Self {
-        let table = routes.map(|name, policy| {
+        let route = |name, policy: &Policy| {
             let terms = Arc::new(Terms::new(name, policy.clone()));
             hub.learn(&terms);
             Arc::new(Route { hub: Arc::clone(hub), terms })
-        });
-        let routing = Arc::new(Routing { hub: Arc::clone(hub), table });
+        };
+        let routing =
+            Arc::new(Routing { table: routes.map(route), unlisted: route("unlisted".into(), &Policy::default()) });
         Self { routing, service_error: ServiceErrorProblem }
     }
 

@@ -16,10 +16,7 @@ use super::{
     future::{Client, Waiting},
     submission::Noted,
 };
-use crate::{
-    policy::{Policy, Terms},
-    run::OperationHandle,
-};
+use crate::{policy::Policy, run::OperationHandle};
 
 /// A service whose requests can become operations. See [`RespondAsyncLayer`](super::RespondAsyncLayer).
 ///
@@ -57,7 +54,7 @@ impl<S, M> RespondAsync<S, M> {
         let listed = self.routing.table.find(request.method(), request.uri().path());
         match request.extensions().get::<Policy>() {
             None => listed.map(Arc::clone),
-            Some(policy) if policy.methods.contains(request.method()) => Some(self.overridden(listed, policy.clone())),
+            Some(policy) if policy.takes(request.method()) => Some(self.overridden(listed, policy.clone())),
             Some(_) => None,
         }
     }
@@ -72,11 +69,8 @@ impl<S, M> RespondAsync<S, M> {
 
     /// The route under the policy that this one request carries.
     fn overridden(&self, listed: Option<&Arc<Route>>, policy: Policy) -> Arc<Route> {
-        let terms = match listed {
-            Some(route) => route.terms.with_policy(policy),
-            None => Terms::new("unlisted".into(), policy),
-        };
-        Arc::new(Route { hub: Arc::clone(&self.routing.hub), terms: Arc::new(terms) })
+        let route = listed.unwrap_or(&self.routing.unlisted);
+        Arc::new(Route { hub: Arc::clone(&route.hub), terms: Arc::new(route.terms.with_policy(policy)) })
     }
 }
 

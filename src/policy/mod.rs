@@ -29,6 +29,7 @@ pub use terms::Terms;
 
 use limit::AtLimits;
 use methods::MethodSet;
+use route_errors::RouteFault;
 
 /// The rules for a route: when a request is detached, how long it may run, how its reply is kept.
 ///
@@ -48,7 +49,7 @@ use methods::MethodSet;
 ///
 /// One under which every operation would be lost cannot be kept to: with a longest run time, a retention or a largest
 /// reply of zero. In a table and in a configuration that is an error at start-up; a policy alone is logged as an error
-/// and holds for no request, so that all stay in line.
+/// and holds for no request, so that all stay in line. One in a request's extensions holds for none either.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     pub(crate) methods: MethodSet,
@@ -217,6 +218,11 @@ impl Policy {
     pub fn on_disconnect(mut self, on_disconnect: OnDisconnect) -> Self {
         self.on_disconnect = on_disconnect;
         self
+    }
+
+    /// Whether it holds for requests of this method: for none where it cannot be kept to.
+    pub(crate) fn takes(&self, method: &Method) -> bool {
+        self.methods.contains(method) && RouteFault::all_of(self).next().is_none()
     }
 
     pub(crate) fn at(&self, limit: Limit) -> AtLimit {

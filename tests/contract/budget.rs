@@ -196,6 +196,9 @@ async fn a_policy_among_the_requests_extensions_is_the_one_that_counts() {
     wait_for_200(policy(), with(policy().without_budget())).await;
     let answer = wait_for_200(policy(), with(policy().methods([Method::PUT]))).await;
     assert_eq!(answer.names(), [""; 0], "of no concern to the layer");
+    for lost in [policy().retention(Duration::ZERO), policy().max_run_time(Duration::ZERO), policy().max_reply(0)] {
+        wait_for_200(policy(), with(lost)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

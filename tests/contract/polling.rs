@@ -1,12 +1,13 @@
 //! The status monitor while an operation runs and after: polls, waits, the status document.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use http::Method;
 use tokio::time::sleep;
-use tower_respond_async::{Operations, Policy, Progress, problem::Kind};
+use tower::{Layer, service_fn};
+use tower_respond_async::{Operations, Policy, Progress, Routes, problem::Kind};
 
-use crate::support::{Answer, Job, SECOND, ask, get, millis, operations, owned, post, reply, timed};
+use crate::support::{Answer, Incoming, Job, SECOND, ask, get, millis, operations, owned, post, reply, send, timed};
 
 const UNKNOWN: &str = "/operations/0b5a4d0e-7d5c-4f0a-9a35-3f8f6ec1c1aa";
 
@@ -219,21 +220,28 @@ async fn polls_are_told_to_come_more_rarely_while_nothing_is_known() {
 
 #[tokio::test(start_paused = true)]
 async fn polls_are_told_the_expected_remaining_time_once_it_is_known() {
-    let operations = operations();
-    // Operations of one layer learn from each other.
-    let layer = operations.layer(Policy::new().budget(Duration::ZERO));
-    let begin = async || {
-        use tower::Layer;
-        let service = tower::service_fn(|_: crate::support::Incoming| async {
-            sleep(100 * SECOND).await;
-            Ok::<_, std::convert::Infallible>(reply(200, ""))
-        });
-        crate::support::send(layer.layer(service), post(&[])).await.header("location").to_owned()
-    };
-    begin().await;
-    sleep(101 * SECOND).await;
-    let location = begin().await;
-    sleep(60 * SECOND).await;
-    let seconds = get(&operations, &location).await.retry_after();
-    assert!((40..=50).contains(&seconds), "{seconds}");
+    let at_once = Policy::new().budget(Duration::ZERO);
+    // The policy is the layer's, or it is the request's own and its path is not listed.
+    for (routes, own) in [(at_once.clone().into(), None), (Routes::default(), Some(at_once))] {
+        let operations = operations();
+        // Operations of one layer learn from each other.
+        let layer = operations.layer(routes);
+        let begin = async || {
+            let service = service_fn(|_: Incoming| async {
+                sleep(100 * SECOND).await;
+                Ok::<_, Infallible>(reply(200, ""))
+            });
+            let mut request = post(&[]);
+            if let Some(policy) = &own {
+                request.extensions_mut().insert(policy.clone());
+            }
+            send(layer.layer(service), request).await.header("location").to_owned()
+        };
+        begin().await;
+        sleep(101 * SECOND).await;
+        let location = begin().await;
+        sleep(60 * SECOND).await;
+        let seconds = get(&operations, &location).await.retry_after();
+        assert!((40..=50).contains(&seconds), "{seconds}");
+    }
 }
