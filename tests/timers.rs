@@ -92,6 +92,10 @@ fn without_timers_requests_stay_in_line_and_an_error_says_why() {
         tokio::join!(drained, tell(&go)).0
     });
     assert_eq!((drained.finished, drained.interrupted, drained.blocked), (1, 0, 0));
-    let drained = without.block_on(Operations::builder().build().unwrap().drain(Duration::from_secs(60)));
+
+    // Nothing is accepted that nobody could end.
+    let operations = Operations::builder().build().unwrap();
+    assert_eq!(without.block_on(status_at_last(&operations, "respond-async")), 200);
+    let drained = without.block_on(operations.drain(Duration::from_secs(60)));
     assert_eq!((drained.finished, drained.interrupted, drained.blocked), (0, 0, 0));
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 use super::{Hub, Operations, Permit};
 use crate::{
@@ -45,7 +45,7 @@ pub(crate) struct Admission {
 pub(crate) enum Declined {
     Limit(Limit),
     ShuttingDown,
-    /// There is no runtime to run it.
+    /// There is no runtime to run it, or none with timers.
     NoRuntime,
     /// The store cannot be reached.
     StoreUnavailable,
@@ -73,7 +73,7 @@ impl Hub {
         if !self.is_open() {
             return Err(Declined::ShuttingDown);
         }
-        if !self.tasks.can_spawn() {
+        if Handle::try_current().is_err() || !self.can_sweep() {
             return Err(Declined::NoRuntime);
         }
         let permit = self.permits.acquire(operation.owner.as_ref()).map_err(Declined::Limit)?;

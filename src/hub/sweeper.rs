@@ -16,6 +16,11 @@ const PERIOD: Duration = Duration::from_millis(250);
 const SLICE: usize = 32;
 
 impl Hub {
+    /// Whether the sweeper runs, or can be started here.
+    pub(super) fn can_sweep(&self) -> bool {
+        self.sweeping.load(Ordering::Relaxed) || self.tasks.can_spawn()
+    }
+
     /// Has the sweeper run, unless it does.
     pub(super) fn keep_sweeping(self: &Arc<Self>) {
         if !self.sweeping.load(Ordering::Relaxed) && !self.sweeping.swap(true, Ordering::AcqRel) {
