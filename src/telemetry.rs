@@ -6,7 +6,7 @@ use tracing::{debug, info};
 
 use crate::{
     hub::Declined,
-    operation::{OperationId, State},
+    operation::{Failure, OperationId, State},
     policy::{Limit, Terms},
     store::Finished,
 };
@@ -58,18 +58,30 @@ pub(crate) fn declined(terms: &Terms, declined: Declined) {
     numbers::declined(&terms.name, reason);
 }
 
-pub(crate) fn finished(id: OperationId, finished: &Finished, kept_bytes: usize) {
+pub(crate) fn finished(id: OperationId, finished: &Finished) {
     let (route, state, run_time) = (&*finished.terms.name, finished.state.as_str(), finished.run_time);
+    // Why there is no reply of the handler, else what its status is.
+    let reason = finished.failure.map(Failure::as_str);
+    let status = finished.status.filter(|_| reason.is_none()).map(|status| status.as_u16());
     match finished.state {
         State::Canceled => info!(operation.id = %id, route, ?run_time, "operation canceled"),
-        _ => debug!(operation.id = %id, route, state, ?run_time, "operation finished"),
+        _ => debug!(operation.id = %id, route, state, reason, status, ?run_time, "operation finished"),
     }
-    numbers::finished(&finished.terms.name, state, run_time, kept_bytes);
+    numbers::finished(&finished.terms.name, state, run_time);
 }
 
-pub(crate) fn expired(id: OperationId, kept_bytes: usize) {
+pub(crate) fn expired(id: OperationId) {
     debug!(operation.id = %id, "operation expired");
-    numbers::kept_bytes(kept_bytes);
+}
+
+/// So many bytes of replies more are kept in this process.
+pub(crate) fn kept(bytes: usize) {
+    numbers::kept_bytes(bytes as f64);
+}
+
+/// So many are no longer kept.
+pub(crate) fn forgotten(bytes: usize) {
+    numbers::kept_bytes(-(bytes as f64));
 }
 
 /// One operation more, or one less, runs.
@@ -93,17 +105,17 @@ mod numbers {
         counter!("respond_async_declined_total", "route" => Arc::clone(route), "reason" => reason).increment(1);
     }
 
-    pub(super) fn finished(route: &Arc<str>, state: &'static str, run_time: Duration, bytes: usize) {
+    pub(super) fn finished(route: &Arc<str>, state: &'static str, run_time: Duration) {
         histogram!("respond_async_run_time_seconds", "route" => Arc::clone(route), "state" => state).record(run_time);
-        kept_bytes(bytes);
     }
 
-    pub(super) fn kept_bytes(bytes: usize) {
-        gauge!("respond_async_kept_bytes").set(bytes as f64);
+    // Gauges are not set, as two threads might do that in the wrong order.
+
+    pub(super) fn kept_bytes(change: f64) {
+        gauge!("respond_async_kept_bytes").increment(change);
     }
 
     pub(super) fn in_flight(change: i8) {
-        // Not set, as two threads might do that in the wrong order.
         gauge!("respond_async_in_flight").increment(change);
     }
 }
@@ -116,7 +128,7 @@ mod numbers {
 
     pub(super) fn accepted(_: &Arc<str>, _: &'static str) {}
     pub(super) fn declined(_: &Arc<str>, _: &'static str) {}
-    pub(super) fn finished(_: &Arc<str>, _: &'static str, _: Duration, _: usize) {}
-    pub(super) fn kept_bytes(_: usize) {}
+    pub(super) fn finished(_: &Arc<str>, _: &'static str, _: Duration) {}
+    pub(super) fn kept_bytes(_: f64) {}
     pub(super) fn in_flight(_: i8) {}
 }

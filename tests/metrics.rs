@@ -80,16 +80,46 @@ async fn every_number_follows_an_operation_through_its_life() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let recorded = Recorded::since_last(&snapshotter);
     assert_eq!(recorded.gauge("respond_async_in_flight"), -1.0, "one less than at the last look");
-    assert!(recorded.gauge("respond_async_kept_bytes") >= 6.0);
+    let kept = recorded.gauge("respond_async_kept_bytes");
+    assert!(kept >= 6.0);
     match recorded.value("respond_async_run_time_seconds", &[route, ("state", "succeeded")]) {
         DebugValue::Histogram(run_times) => assert!((1.8..2.1).contains(&run_times[0].into_inner())),
         other => panic!("no histogram: {other:?}"),
     }
 
     tokio::time::sleep(Duration::from_secs(10)).await;
-    assert_eq!(Recorded::since_last(&snapshotter).gauge("respond_async_kept_bytes"), 0.0);
+    assert_eq!(Recorded::since_last(&snapshotter).gauge("respond_async_kept_bytes"), -kept);
 
     assert_eq!(submit("respond-async").await.unwrap().status(), 202);
     let recorded = Recorded::since_last(&snapshotter);
     assert_eq!(recorded.count("respond_async_accepted_total", &[("reason", "preference"), route]), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_are_counted_until_they_are_forgotten_one_way_or_another() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _installed = metrics::set_default_local_recorder(&recorder);
+    let kept = || Recorded::since_last(&snapshotter).gauge("respond_async_kept_bytes");
+
+    let operations = Operations::builder().build().unwrap();
+    let service = operations.layer(Policy::new().budget(Duration::ZERO)).layer(service_fn(|_| async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"report"))))
+    }));
+    let mut locations = Vec::new();
+    for _ in 0..2 {
+        let accepted = service.clone().oneshot(Request::post("/").body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+        locations.push(accepted.headers()["location"].to_str().unwrap().to_owned());
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let both = kept();
+    assert!(both >= 12.0);
+
+    let forget = Request::delete(&locations[0]).body(Empty::<Bytes>::new()).unwrap();
+    assert_eq!(operations.monitor().oneshot(forget).await.unwrap().status(), 204);
+    assert_eq!(kept(), -both / 2.0);
+    operations.drain(Duration::ZERO).await;
+    drop((operations, service));
+    assert_eq!(kept(), -both / 2.0);
 }

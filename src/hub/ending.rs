@@ -88,7 +88,7 @@ impl Hub {
             Event::Changed(id) => self.watchers.changed(id),
             Event::AnythingChanged => self.watchers.all_changed(),
             Event::Expired(id) => {
-                telemetry::expired(id, 0);
+                telemetry::expired(id);
                 self.watchers.changed(id);
             }
         }
@@ -104,15 +104,8 @@ impl Hub {
         if let Some(runner) = runner {
             runner.ended(Some(finished.state));
         }
-        telemetry::finished(id, finished, self.kept_bytes());
+        telemetry::finished(id, finished);
         self.watchers.changed(id);
-    }
-
-    pub(super) fn kept_bytes(&self) -> usize {
-        match &self.operations {
-            Operations::Here(store) => store.kept_bytes(),
-            Operations::Shared(_) => 0,
-        }
     }
 }
 

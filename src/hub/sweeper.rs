@@ -33,7 +33,7 @@ impl Hub {
         let Operations::Here(store) = &self.operations else { return false };
         let swept = store.sweep(SLICE);
         for id in swept.expired {
-            telemetry::expired(id, store.kept_bytes());
+            telemetry::expired(id);
         }
         for id in swept.overdue {
             self.end(id, Failure::TimedOut);

@@ -17,6 +17,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use http::StatusCode;
+
 use super::StoreFuture;
 use crate::{
     operation::{Failure, Key, Life, OperationId, Owner, Refused, Reply, Report, State, StoredRequest, Timestamp},
@@ -151,6 +153,8 @@ pub struct Finished {
     pub state: State,
     /// Why, where it failed without its handler's reply.
     pub failure: Option<Failure>,
+    /// The status of its reply, where it has one.
+    pub status: Option<StatusCode>,
     /// The terms on which it ran.
     pub terms: Arc<Terms>,
     /// How long after its creation.

@@ -19,6 +19,7 @@ use crate::{
     operation::{Ending, Failure, Life, OperationId, Owner, Reply, State, Timestamp},
     policy::Terms,
     run::Runner,
+    telemetry,
 };
 
 /// More than the default, so that a reader seldom meets a writer, and a writer's growth of one shard is short.
@@ -125,6 +126,7 @@ impl MemoryStore {
         let finished = Finished {
             state: reply.state(),
             failure: reply.ending().failure(),
+            status: reply.status_or_none(),
             terms: Arc::clone(&record.terms),
             run_time: now.since(record.created),
         };
@@ -138,7 +140,10 @@ impl MemoryStore {
     fn admit(&self, reply: Reply) -> Reply {
         let fits = |kept: usize| kept.checked_add(reply.size()).filter(|total| *total <= self.limits.bytes);
         match self.kept_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
-            Ok(_) => reply,
+            Ok(_) => {
+                telemetry::kept(reply.size());
+                reply
+            }
             Err(_) => Reply::none(Ending::Failed(Failure::ReplyTooLarge)),
         }
     }
@@ -162,6 +167,7 @@ impl MemoryStore {
         self.count.fetch_sub(1, Ordering::Relaxed);
         if let Stage::Ended(end) = &record.stage {
             self.kept_bytes.fetch_sub(end.reply.size(), Ordering::Relaxed);
+            telemetry::forgotten(end.reply.size());
         }
         if let Some(owner) = &record.owner {
             self.disown(owner, (record.created, id));
@@ -299,10 +305,11 @@ impl MemoryStore {
         }
         swept
     }
+}
 
-    /// The bytes of all kept replies.
-    pub(crate) fn kept_bytes(&self) -> usize {
-        self.kept_bytes.load(Ordering::Relaxed)
+impl Drop for MemoryStore {
+    fn drop(&mut self) {
+        telemetry::forgotten(*self.kept_bytes.get_mut());
     }
 }
 
