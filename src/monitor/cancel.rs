@@ -14,7 +14,7 @@ const STOP: Duration = Duration::from_secs(5);
 
 /// `DELETE {id}`
 pub(super) async fn cancel(caller: Caller, id: OperationId) -> Response<MonitorBody> {
-    let mut watch = caller.hub.watchers.watch(id);
+    let watch = caller.hub.watchers.watch(id);
     match caller.hub.cancel(id, caller.owner.as_ref()) {
         Cancellation::Canceled(_) => match timeout(STOP, watch.stopped()).await {
             Ok(true) => empty(StatusCode::NO_CONTENT),
