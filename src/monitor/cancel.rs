@@ -19,7 +19,7 @@ pub(super) async fn cancel(caller: Caller, id: OperationId) -> Response<MonitorB
 
 async fn stop_or_forget(caller: Caller, id: OperationId) -> Result<Response<MonitorBody>, StoreError> {
     let owner = caller.owner.as_ref();
-    let mut watch = caller.hub.watchers.watch(id);
+    let watch = caller.hub.watchers.watch(id);
     Ok(match caller.hub.cancel(id, owner).await? {
         Cancel::Stopping => match timeout(STOP, watch.stopped()).await {
             Ok(true) => empty(StatusCode::NO_CONTENT),

@@ -43,7 +43,7 @@ use crate::{
 /// | `GET {base}/{id}` | while it runs `202` with the status document, then a redirect to the result; with `Prefer: wait=N` as soon as it ends; with `Accept: text/event-stream` its events |
 /// | `GET {base}/{id}/status` | `200` with the status document |
 /// | `GET {base}/{id}/events` | its events, as server-sent events |
-/// | `GET {base}/{id}/result` | the reply, with `ETag` and `Range` |
+/// | `GET {base}/{id}/result` | the reply, with `ETag`, `Range` and preconditions |
 /// | `DELETE {base}/{id}` | cancels a running operation, forgets one that has ended |
 /// | `GET {base}` | the caller's own operations, where [owners](crate::OperationsBuilder::owner) are told apart |
 ///

@@ -100,7 +100,7 @@ impl Watched {
 
 impl Watch {
     /// Waits for the next change. `false` where there will be none, because the application shuts down.
-    pub(crate) fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+    pub(crate) fn poll_changed(&mut self, context: &Context<'_>) -> Poll<bool> {
         let mut seen = self.changes;
         let polled = self.poll(context, |watched, closed| match closed {
             true => Some(false),
@@ -120,13 +120,13 @@ impl Watch {
     /// Waits until nothing of the operation runs any more. `false` where the application shuts down before.
     ///
     /// Cancel safe.
-    pub(crate) async fn stopped(&mut self) -> bool {
+    pub(crate) async fn stopped(&self) -> bool {
         let over = |watched: &Watched, closed| (watched.stopped || closed).then_some(watched.stopped);
         poll_fn(|context| self.poll(context, over)).await
     }
 
     /// Is woken by the next signal, unless there is something to say already.
-    fn poll(&self, context: &mut Context<'_>, mut say: impl FnMut(&Watched, bool) -> Option<bool>) -> Poll<bool> {
+    fn poll(&self, context: &Context<'_>, mut say: impl FnMut(&Watched, bool) -> Option<bool>) -> Poll<bool> {
         let Some(mut watched) = self.watchers.watched.get_mut(&self.id) else { return Poll::Ready(false) };
         // Looked at under the lock: who closes takes it after saying so.
         let said = say(&watched, self.watchers.is_closed());

@@ -55,10 +55,7 @@ fn nobody_waits_for_what_has_stopped_or_after_a_shutdown() {
     let every = || {
         let (watchers, id) = (Arc::new(Watchers::default()), OperationId::random());
         let before = watchers.watch(id);
-        let stopping = {
-            let mut watch = before;
-            thread::spawn(move || block_on(watch.stopped()))
-        };
+        let stopping = thread::spawn(move || block_on(before.stopped()));
         let waiting = {
             let watchers = Arc::clone(&watchers);
             thread::spawn(move || {
