@@ -4,9 +4,9 @@
 //! created once, and ends once; what ended never changes (R9). An operation of another owner, an unknown one and an
 //! expired one are the same to whoever asks. Only the store's own clock counts.
 
-pub mod contract;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod contract;
 #[cfg(feature = "durable")]
 mod engine;
 mod expiry;
