@@ -12,10 +12,10 @@ use crate::{
     store::contract::{Cancellation, Created, ListFilter, Part, StoreError},
 };
 
-const MANY: usize = 100;
+pub(super) const MANY: usize = 100;
 
 /// Has all of them done at once, on as many threads, and returns what came of each.
-async fn race<T, F>(contenders: impl IntoIterator<Item = F>) -> Result<Vec<T>, Violation>
+pub(super) async fn race<T, F>(contenders: impl IntoIterator<Item = F>) -> Result<Vec<T>, Violation>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
@@ -42,7 +42,7 @@ where
 }
 
 /// Those that were not refused as expected, with their numbers.
-fn winners<T>(answers: Vec<Result<T, StoreError>>, expected: Refused) -> Result<Vec<(usize, T)>, Violation> {
+pub(super) fn winners<T>(answers: Vec<Result<T, StoreError>>, expected: Refused) -> Result<Vec<(usize, T)>, Violation> {
     let mut winners = Vec::new();
     for (number, answer) in answers.into_iter().enumerate() {
         match answer {

@@ -42,7 +42,7 @@ async fn a_wrong_store_is_caught() {
         (Flaw::StopsSweepingTooSoon, "a_sweep_in_small_steps_comes_to_everything"),
         (Flaw::TakesAnyReport, "the_report_with_the_highest_number_stays"),
         (Flaw::CutsOwners, "owners_are_told_apart_byte_by_byte"),
-        (Flaw::RepeatsInLists, "a_list_loses_and_repeats_nothing_while_others_come_and_go"),
+        (Flaw::RepeatsInLists, "a_list_has_all_of_its_owners_operations_newest_first"),
         (Flaw::LeavesLeasesBehind, "a_lapsed_lease_loses_what_is_not_durable"),
     ];
     for (flaw, name) in wrong {
