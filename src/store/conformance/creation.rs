@@ -18,7 +18,7 @@ pub(super) async fn r2_what_was_created_is_known_to_every_method_over_every_conn
         let new = async || -> Result<Attempt, Violation> {
             let draft = operation().under(stage.lease);
             let operation = draft.id;
-            stage.either(round).create(draft.new()).await?;
+            stage.either(round).create(draft.build()).await?;
             Ok(Attempt { operation, number: 1 })
         };
         hold!(store.read(new().await?.operation, Some(&owner()), Part::Status).await?.is_some(), "read knows it not");
@@ -39,7 +39,7 @@ pub(super) async fn r2_what_was_queued_can_be_claimed_over_every_connection(stag
     for round in 0..10 {
         let draft = durable();
         let id = draft.id;
-        stage.either(round).create(draft.new()).await?;
+        stage.either(round).create(draft.build()).await?;
         let claimed = stage.either(round + 1).claim(stage.long_lease()?, 1).await?;
         equal("what was claimed", claimed.iter().map(|claimed| claimed.attempt.operation).collect(), vec![id])?;
     }
@@ -49,7 +49,7 @@ pub(super) async fn r2_what_was_queued_can_be_claimed_over_every_connection(stag
 pub(super) async fn a_new_operation_runs_unless_there_is_something_to_queue(stage: Stage) -> Checked {
     let draft = operation().under(stage.lease);
     let id = draft.id;
-    let Created::New { at } = stage.store.create(draft.new()).await? else {
+    let Created::New { at } = stage.store.create(draft.build()).await? else {
         return Err(Violation::new("a new operation was not created"));
     };
     let found = stage.read(id).await?;
@@ -82,7 +82,7 @@ pub(super) async fn nothing_is_created_under_a_lease_that_is_over(stage: Stage) 
     let over = stage.over(Vec::new()).await?;
     for draft in [operation().keyed(1, 1), durable().keyed(2, 2)] {
         let draft = draft.under(Some(over));
-        refused("create", stage.store.create(draft.clone().new()).await, Refused::LeaseOver)?;
+        refused("create", stage.store.create(draft.clone().build()).await, Refused::LeaseOver)?;
         let found = stage.other.read(draft.id, Some(&owner()), Part::Status).await?;
         hold!(found.is_none(), "what was refused is there: {found:?}");
         stage.create(draft.again().under(stage.lease)).await?;
@@ -93,7 +93,7 @@ pub(super) async fn nothing_is_created_under_a_lease_that_is_over(stage: Stage) 
 /// Creates it over the other connection, and expects that it is this one already.
 async fn expect_existing(stage: &Stage, draft: Draft, id: OperationId) -> Checked {
     let new = draft.id;
-    match stage.other.create(draft.new()).await? {
+    match stage.other.create(draft.build()).await? {
         Created::Existing(found) => equal("what is there already", found.id, id)?,
         other => return Err(Violation::new(format!("expected the operation that exists, found {other:?}"))),
     }
@@ -109,7 +109,7 @@ pub(super) async fn the_same_request_under_the_same_key_is_the_same_operation(st
     let attempt = Attempt { operation: id, number: 1 };
     stage.store.finish(attempt, reply(StatusCode::CREATED, b"made")).await?;
     expect_existing(&stage, draft.again(), id).await?;
-    let Created::Existing(found) = stage.store.create(draft.again().new()).await? else {
+    let Created::Existing(found) = stage.store.create(draft.again().build()).await? else {
         return Err(Violation::new("the key of what has ended is free"));
     };
     equal("its state", found.life.state, State::Succeeded)?;
@@ -121,7 +121,7 @@ pub(super) async fn another_request_under_the_same_key_is_refused(stage: Stage) 
     let draft = operation().under(stage.lease).keyed(1, 1);
     let id = stage.create(draft.clone()).await?;
     let other = draft.again().keyed(1, 2);
-    let created = stage.other.create(other.clone().new()).await?;
+    let created = stage.other.create(other.clone().build()).await?;
     hold!(matches!(created, Created::KeyTaken), "expected that the key is taken, found {created:?}");
     hold!(stage.store.read(other.id, Some(&owner()), Part::Status).await?.is_none(), "it was created all the same");
     expect_existing(&stage, draft.again(), id).await

@@ -38,8 +38,8 @@ pub(super) async fn an_abandoned_creation_is_whole_or_not_at_all(stage: Stage) -
     for round in 0..ROUNDS {
         let draft = operation().under(stage.lease).keyed(round as u8, 1);
         let again = draft.again();
-        abandon(round, stage.store.create(draft.clone().new())).await;
-        let id = match stage.other.create(again.clone().new()).await? {
+        abandon(round, stage.store.create(draft.clone().build())).await;
+        let id = match stage.other.create(again.clone().build()).await? {
             Created::New { .. } => again.id,
             Created::Existing(found) => found.id,
             Created::KeyTaken => return Err(Violation::new("the same request was taken for another")),

@@ -34,7 +34,7 @@ async fn expect_over(stage: &Stage, lease: LeaseId) -> Checked {
         refused("renew", store.renew(lease, Vec::new()).await, Refused::LeaseOver)?;
         refused("claim", store.claim(lease, 1).await, Refused::LeaseOver)?;
         let draft = operation().under(Some(lease));
-        refused("create", store.create(draft.new()).await, Refused::LeaseOver)?;
+        refused("create", store.create(draft.build()).await, Refused::LeaseOver)?;
     }
     Ok(())
 }

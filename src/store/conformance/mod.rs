@@ -19,7 +19,7 @@
 //! }
 //! ```
 //!
-//! A check can be run by itself, too: it is found by its name in [`checks`].
+//! A check can be run by itself, too, on a store of its own: [`checks`] has them all, with their names.
 //!
 //! The checks use real time, some seconds in all, and wait for what they want to see until the store shows it: they
 //! need a runtime with its timer on, and its clock not paused. No check expects that anything is quick, only that

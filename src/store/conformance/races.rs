@@ -145,7 +145,7 @@ pub(super) async fn r9_many_creations_under_one_key_are_one_operation(stage: Sta
         let ids: Vec<_> = drafts.iter().map(|draft| draft.id).collect();
         let answers = race(drafts.into_iter().enumerate().map(|(number, draft)| {
             let store = stage.either(number);
-            async move { store.create(draft.new()).await }
+            async move { store.create(draft.build()).await }
         }))
         .await?;
         let (mut new, mut existing) = (Vec::new(), Vec::new());
@@ -172,7 +172,7 @@ pub(super) async fn r9_many_creations_without_a_key_are_as_many_operations(stage
     let mut ids: Vec<_> = drafts.iter().map(|draft| draft.id).collect();
     let answers = race(drafts.into_iter().enumerate().map(|(number, draft)| {
         let store = stage.either(number);
-        async move { store.create(draft.new()).await }
+        async move { store.create(draft.build()).await }
     }))
     .await?;
     for answer in answers {

@@ -106,10 +106,10 @@ impl Play<'_> {
             !role.forgotten && names == Some(true)
         };
         let store = self.stage.either(self.dice.below(2));
-        let (answer, same) = (store.create(draft.clone().new()).await?, self.cast.iter().find(named));
+        let (answer, same) = (store.create(draft.clone().build()).await?, self.cast.iter().find(named));
         match (answer, same) {
             (Created::New { .. }, None) => {
-                let life = draft.clone().new().life();
+                let life = draft.clone().build().life();
                 self.cast.push(Role { id: draft.id, draft, life, reported: None, body: None, forgotten: false });
                 self.compare(self.cast.len() - 1).await
             }

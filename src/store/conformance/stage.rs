@@ -58,13 +58,13 @@ impl Stage {
 
     /// One connection or the other.
     pub(super) fn either(&self, number: usize) -> Arc<dyn Store> {
-        Arc::clone(if number % 2 == 0 { &self.store } else { &self.other })
+        Arc::clone(if number.is_multiple_of(2) { &self.store } else { &self.other })
     }
 
     /// Creates what must be new.
     pub(super) async fn create(&self, draft: Draft) -> Result<OperationId, Violation> {
         let id = draft.id;
-        match self.store.create(draft.new()).await? {
+        match self.store.create(draft.build()).await? {
             Created::New { .. } => Ok(id),
             other => Err(Violation::new(format!("a new operation was not created: {other:?}"))),
         }
@@ -242,7 +242,7 @@ impl Draft {
         Self { id: OperationId::random(), ..self.clone() }
     }
 
-    pub(super) fn new(self) -> NewOperation {
+    pub(super) fn build(self) -> NewOperation {
         let Self { id, owner, route, policy, key, request, lease } = self;
         NewOperation { id, owner, terms: Arc::new(Terms::new(route, policy)), key, request, lease }
     }

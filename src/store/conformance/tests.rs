@@ -44,6 +44,11 @@ async fn a_wrong_store_is_caught() {
         (Flaw::CutsOwners, "owners_are_told_apart_byte_by_byte"),
         (Flaw::RepeatsInLists, "a_list_has_all_of_its_owners_operations_newest_first"),
         (Flaw::LeavesLeasesBehind, "a_lapsed_lease_loses_what_is_not_durable"),
+        (Flaw::TellsTheStateBeforeTheReply, "an_abandoned_finish_is_whole_or_not_at_all"),
+        (Flaw::FinishIsNotAtomic, "r9_of_a_finish_and_a_rescue_one_wins"),
+        (Flaw::ClaimsAfterLooking, "r9_many_replicas_work_off_a_queue"),
+        (Flaw::FinishIsNotFenced, "whatever_is_done_in_whatever_order_leads_where_the_table_says"),
+        (Flaw::CountsHandingBack, "whatever_is_done_in_whatever_order_leads_where_the_table_says"),
     ];
     for (flaw, name) in wrong {
         expect_caught(flaw, name).await;

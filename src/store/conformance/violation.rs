@@ -90,6 +90,7 @@ pub(super) use hold;
 
 /// Says what is not as it should be.
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "most of what is compared was made for it")]
 pub(super) fn equal<T: PartialEq + fmt::Debug>(what: &str, found: T, expected: T) -> Checked {
     match found == expected {
         true => Ok(()),

@@ -1,24 +1,25 @@
 //! A store that is right because it is simple: everything in one place, one at a time. And wrong ones, made of it.
 
+mod kept;
+
 use std::{
-    collections::BTreeMap,
     fmt::Debug,
     sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
 
+use kept::{Kept, Operation};
+use tokio::time::sleep;
+
 use crate::{
     hub::Clock,
-    operation::{
-        Ending, Failure, Key, Life, OperationId, Owner, Refused, Reply, Report, State, Step, StoredRequest, Timestamp,
-    },
-    policy::Terms,
+    operation::{Ending, Failure, Life, OperationId, Owner, Reply, Report, State, Step, Timestamp},
     store::{
         StoreError, StoreFuture,
         contract::{
-            Attempt, Cancellation, Change, Claimed, Counts, Created, End, FailedAttempt, Finished, LeaseId, ListFilter,
-            Listed, Listener, NewOperation, OpenLease, Part, Snapshot, Store, Swept,
+            Attempt, Cancellation, Change, Claimed, Counts, Created, Finished, LeaseId, ListFilter, Listed, Listener,
+            NewOperation, OpenLease, Part, Snapshot, Store, Swept,
         },
     },
 };
@@ -50,7 +51,7 @@ pub(super) enum Flaw {
 }
 
 pub(super) struct Reference {
-    kept: Mutex<Kept>,
+    kept: Arc<Mutex<Kept>>,
     clock: Clock,
     flaw: Flaw,
     listeners: Mutex<Vec<Listener>>,
@@ -62,128 +63,9 @@ impl Debug for Reference {
     }
 }
 
-#[derive(Default)]
-struct Kept {
-    operations: BTreeMap<OperationId, Operation>,
-    leases: BTreeMap<LeaseId, (Duration, Timestamp)>,
-    opened: i64,
-    claims: u64,
-    /// When an owner and a route had their last turn.
-    turns: BTreeMap<(Option<Owner>, Arc<str>), u64>,
-}
-
-struct Operation {
-    owner: Option<Owner>,
-    terms: Arc<Terms>,
-    key: Option<Key>,
-    request: Option<StoredRequest>,
-    created: Timestamp,
-    /// When its attempt began, or may begin.
-    since: Timestamp,
-    life: Life,
-    lease: Option<LeaseId>,
-    progress: Option<Report>,
-    failed_attempts: Vec<FailedAttempt>,
-    end: Option<Arc<End>>,
-}
-
-impl Operation {
-    fn is_expired(&self, now: Timestamp) -> bool {
-        self.end.as_ref().is_some_and(|end| end.at.after(self.terms.retention()) <= now)
-    }
-
-    fn end(&mut self, reply: Reply, now: Timestamp) -> Finished {
-        let failure = match reply.ending() {
-            Ending::Failed(failure) => Some(failure),
-            Ending::Replied | Ending::Canceled => None,
-        };
-        let finished = Finished {
-            state: reply.state(),
-            failure,
-            terms: Arc::clone(&self.terms),
-            run_time: now.since(self.created),
-        };
-        self.life.state = reply.state();
-        self.lease = None;
-        self.end = Some(Arc::new(End { reply, at: now }));
-        finished
-    }
-
-    fn snapshot(&self, id: OperationId, now: Timestamp) -> Snapshot {
-        Snapshot {
-            id,
-            created: self.created,
-            now,
-            terms: Arc::clone(&self.terms),
-            life: self.life,
-            progress: self.progress.clone(),
-            failed_attempts: self.failed_attempts.clone(),
-            end: self.end.clone(),
-        }
-    }
-
-    fn retry(
-        &mut self,
-        attempt: u32,
-        failure: Failure,
-        now: Timestamp,
-        flaw: Flaw,
-    ) -> Result<Option<Finished>, Refused> {
-        let max_attempts = if self.request.is_some() { self.terms.max_attempts() } else { 1 };
-        self.life = self.life.step(Step::Retry { attempt, max_attempts })?;
-        if flaw != Flaw::LosesHistory || self.life.failures == 1 {
-            self.failed_attempts.push(FailedAttempt { number: attempt, failure, at: now });
-        }
-        self.lease = None;
-        if self.life.state == State::Failed {
-            return Ok(Some(self.end(Reply::none(Ending::Failed(failure)), now)));
-        }
-        let rest = if flaw == Flaw::ForgetsBackoff { Duration::ZERO } else { self.terms.backoff(self.life.failures) };
-        self.since = now.after(rest);
-        Ok(None)
-    }
-}
-
-impl Kept {
-    fn holds(&self, lease: LeaseId, now: Timestamp) -> bool {
-        self.leases.get(&lease).is_some_and(|(_, until)| now < *until)
-    }
-
-    fn require(&self, lease: LeaseId, now: Timestamp) -> Result<(), StoreError> {
-        if self.holds(lease, now) { Ok(()) } else { Err(Refused::LeaseOver.into()) }
-    }
-
-    fn known(&mut self, id: OperationId, now: Timestamp) -> Result<&mut Operation, Refused> {
-        self.operations.get_mut(&id).filter(|operation| !operation.is_expired(now)).ok_or(Refused::Unknown)
-    }
-
-    fn runs(&mut self, attempt: Attempt, now: Timestamp) -> Result<&mut Operation, Refused> {
-        let operation = self.known(attempt.operation, now)?;
-        operation.life.step(Step::HandBack { attempt: attempt.number })?;
-        Ok(operation)
-    }
-
-    fn no_longer_run(&mut self, running: &[Attempt], now: Timestamp) -> Vec<Attempt> {
-        running.iter().copied().filter(|attempt| self.runs(*attempt, now).is_err()).collect()
-    }
-
-    fn next(&mut self, now: Timestamp, flaw: Flaw) -> Option<OperationId> {
-        let due = self.operations.iter().filter(|(_, found)| found.life.state == State::Queued && found.since <= now);
-        let first = due.min_by_key(|(id, found)| {
-            let turn = self.turns.get(&(found.owner.clone(), Arc::clone(&found.terms.name))).copied();
-            (turn.filter(|_| flaw != Flaw::ServesOneOwnerFirst), found.created, **id)
-        });
-        let (id, found) = first?;
-        let (id, turn) = (*id, (found.owner.clone(), Arc::clone(&found.terms.name)));
-        self.claims += 1;
-        self.turns.insert(turn, self.claims);
-        Some(id)
-    }
-}
-
 impl Reference {
     pub(super) fn with(flaw: Flaw) -> Arc<Self> {
-        let (kept, listeners) = (Mutex::default(), Mutex::default());
+        let (kept, listeners) = (Arc::default(), Mutex::default());
         Arc::new(Self { kept, clock: Clock::new(), flaw, listeners })
     }
 
@@ -195,6 +77,15 @@ impl Reference {
     fn alone<T>(&self, work: impl FnOnce(&mut Kept, Timestamp) -> Result<T, StoreError>) -> StoreFuture<T> {
         let mut kept = self.kept.lock().unwrap();
         StoreFuture::ready(work(&mut kept, self.clock.now()))
+    }
+
+    fn finish_in_two_steps(&self, attempt: Attempt, reply: Reply) -> StoreFuture<Finished> {
+        let (kept, clock) = (Arc::clone(&self.kept), self.clock);
+        StoreFuture::pending(async move {
+            kept.lock().unwrap().runs(attempt, clock.now())?.life.state = reply.state();
+            sleep(Duration::from_millis(1)).await;
+            Ok(kept.lock().unwrap().known(attempt.operation, clock.now())?.end(reply, clock.now()))
+        })
     }
 
     fn owns(&self, operation: &Operation, owner: Option<&Owner>) -> bool {
@@ -283,12 +174,7 @@ impl Store for Reference {
             }
         }
         if self.has(Flaw::TellsTheStateBeforeTheReply) {
-            let _told = self.alone(|kept, now| Ok(kept.runs(attempt, now)?.life.state = reply.state()));
-            thread::sleep(Duration::from_millis(1));
-            let _back = self.alone(|kept, now| match kept.known(attempt.operation, now)? {
-                found if found.end.is_none() => Ok(found.life.state = State::Running),
-                _ => Ok(()),
-            });
+            return self.finish_in_two_steps(attempt, reply);
         }
         let finished = self.alone(|kept, now| {
             let unfenced = self.has(Flaw::FinishIsNotAtomic)
