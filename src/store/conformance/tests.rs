@@ -18,7 +18,7 @@ async fn a_right_store_passes() {
     run(async || replicas(Flaw::None)).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_without_leases_passes_without_them() {
     run(async || Replicas::without_leases(Reference::with(Flaw::None))).await.unwrap();
 }
