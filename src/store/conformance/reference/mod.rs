@@ -1,0 +1,377 @@
+//! A store that is right because it is simple: everything in one place, one at a time. And wrong ones, made of it.
+
+mod kept;
+
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use kept::{Kept, Operation};
+use tokio::time::sleep;
+
+use crate::{
+    hub::Clock,
+    operation::{Ending, Failure, Life, OperationId, Owner, Reply, Report, State, Step, Timestamp},
+    store::{
+        StoreError, StoreFuture,
+        contract::{
+            Attempt, Cancellation, Change, Claimed, Counts, Created, Finished, LeaseId, ListFilter, Listed, Listener,
+            NewOperation, OpenLease, Part, Snapshot, Store, Swept,
+        },
+    },
+};
+
+/// What is wrong with a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    None,
+    RenewsWhatIsOver,
+    FinishIsNotFenced,
+    FinishIsNotAtomic,
+    CreatesAfterLooking,
+    ClaimsAfterLooking,
+    ForgetsKeysTooLate,
+    ForgetsBackoff,
+    CountsHandingBack,
+    ShowsWhatHasExpired,
+    ShowsStrangers,
+    TellsTheStateBeforeTheReply,
+    ServesOneOwnerFirst,
+    LosesHistory,
+    StopsSweepingTooSoon,
+    TakesAnyReport,
+    CutsOwners,
+    RepeatsInLists,
+    CountsNothing,
+    LeavesLeasesBehind,
+    SaysNothing,
+}
+
+pub(super) struct Reference {
+    kept: Arc<Mutex<Kept>>,
+    clock: Clock,
+    flaw: Flaw,
+    listeners: Mutex<Vec<Listener>>,
+}
+
+impl Debug for Reference {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Reference").field("flaw", &self.flaw).finish_non_exhaustive()
+    }
+}
+
+impl Reference {
+    pub(super) fn with(flaw: Flaw) -> Arc<Self> {
+        let (kept, listeners) = (Arc::default(), Mutex::default());
+        Arc::new(Self { kept, clock: Clock::new(), flaw, listeners })
+    }
+
+    fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == flaw
+    }
+
+    /// Does this alone, and at once.
+    fn alone<T>(&self, work: impl FnOnce(&mut Kept, Timestamp) -> Result<T, StoreError>) -> StoreFuture<T> {
+        let mut kept = self.kept.lock().unwrap();
+        StoreFuture::ready(work(&mut kept, self.clock.now()))
+    }
+
+    fn finish_in_two_steps(&self, attempt: Attempt, reply: Reply) -> StoreFuture<Finished> {
+        let (kept, clock) = (Arc::clone(&self.kept), self.clock);
+        StoreFuture::pending(async move {
+            kept.lock().unwrap().runs(attempt, clock.now())?.life.state = reply.state();
+            sleep(Duration::from_millis(1)).await;
+            Ok(kept.lock().unwrap().known(attempt.operation, clock.now())?.end(reply, clock.now()))
+        })
+    }
+
+    fn owns(&self, operation: &Operation, owner: Option<&Owner>) -> bool {
+        if self.has(Flaw::CutsOwners) {
+            let cut = |owner: Option<&Owner>| owner.map(|owner| owner.as_str().split('\0').next().map(str::to_owned));
+            return cut(operation.owner.as_ref()) == cut(owner);
+        }
+        self.has(Flaw::ShowsStrangers) || operation.owner.as_ref() == owner
+    }
+
+    /// As a store does that looks and acts in two steps.
+    fn dawdle(&self, flaw: Flaw) {
+        if self.has(flaw) {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn tell(&self, change: Change) {
+        if !self.has(Flaw::SaysNothing) {
+            self.listeners.lock().unwrap().iter().for_each(|listener| listener(change));
+        }
+    }
+}
+
+impl Store for Reference {
+    fn create(&self, new: NewOperation) -> StoreFuture<Created> {
+        let life = new.life();
+        let NewOperation { id, owner, terms, key, request, lease } = new;
+        let taken = |kept: &Kept, now| {
+            let key = key?;
+            let late = self.has(Flaw::ForgetsKeysTooLate);
+            let same = kept.operations.iter().find(|(_, found)| {
+                found.key.is_some_and(|taken| taken.name == key.name) && (late || !found.is_expired(now))
+            });
+            same.map(|(id, found)| match found.key == Some(key) {
+                true => Created::Existing(found.snapshot(*id, now)),
+                false => Created::KeyTaken,
+            })
+        };
+        let looked = self.alone(|kept, now| Ok(taken(kept, now)));
+        self.dawdle(Flaw::CreatesAfterLooking);
+        let created = self.alone(|kept, now| {
+            let taken = match self.has(Flaw::CreatesAfterLooking) {
+                true => looked.now().unwrap()?,
+                false => taken(kept, now),
+            };
+            if let Some(taken) = taken {
+                return Ok(taken);
+            }
+            lease.map_or(Ok(()), |lease| kept.require(lease, now))?;
+            let (progress, failed_attempts, end) = (None, Vec::new(), None);
+            let operation = Operation {
+                owner,
+                terms,
+                key,
+                request,
+                created: now,
+                since: now,
+                life,
+                lease,
+                progress,
+                failed_attempts,
+                end,
+            };
+            kept.operations.insert(id, operation);
+            Ok(Created::New { at: now })
+        });
+        self.tell(Change::Queued);
+        created
+    }
+
+    fn read(&self, id: OperationId, owner: Option<&Owner>, _: Part) -> StoreFuture<Option<Snapshot>> {
+        self.alone(|kept, now| {
+            let found = kept.operations.get(&id).filter(|found| self.owns(found, owner));
+            let shown = found.filter(|found| self.has(Flaw::ShowsWhatHasExpired) || !found.is_expired(now));
+            Ok(shown.map(|found| found.snapshot(id, now)))
+        })
+    }
+
+    fn finish(&self, attempt: Attempt, reply: Reply) -> StoreFuture<Finished> {
+        if self.has(Flaw::FinishIsNotAtomic) {
+            let looked = self.alone(|kept, now| Ok(kept.runs(attempt, now).map(drop)?)).now().unwrap();
+            self.dawdle(Flaw::FinishIsNotAtomic);
+            if let Err(refused) = looked {
+                return StoreFuture::ready(Err(refused));
+            }
+        }
+        if self.has(Flaw::TellsTheStateBeforeTheReply) {
+            return self.finish_in_two_steps(attempt, reply);
+        }
+        let finished = self.alone(|kept, now| {
+            let unfenced = self.has(Flaw::FinishIsNotAtomic)
+                || self.has(Flaw::FinishIsNotFenced) && !kept.known(attempt.operation, now)?.life.state.is_terminal();
+            let found = if unfenced { kept.known(attempt.operation, now)? } else { kept.runs(attempt, now)? };
+            Ok(found.end(reply, now))
+        });
+        self.tell(Change::Operation(attempt.operation));
+        finished
+    }
+
+    fn cancel(&self, id: OperationId, owner: Option<&Owner>) -> StoreFuture<Cancellation> {
+        let canceled = self.alone(|kept, now| match kept.known(id, now) {
+            Ok(found) if self.owns(found, owner) => Ok(match found.life.step(Step::Cancel) {
+                Ok(_) => Cancellation::Canceled(found.end(Reply::none(Ending::Canceled), now)),
+                Err(_) => Cancellation::AlreadyEnded,
+            }),
+            _ => Ok(Cancellation::Unknown),
+        });
+        self.tell(Change::Operation(id));
+        canceled
+    }
+
+    fn forget(&self, id: OperationId, owner: Option<&Owner>) -> StoreFuture<bool> {
+        self.alone(|kept, now| {
+            let ended =
+                kept.known(id, now).is_ok_and(|found| self.owns(found, owner) && found.life.state.is_terminal());
+            Ok(ended && kept.operations.remove(&id).is_some())
+        })
+    }
+
+    fn list(&self, owner: &Owner, filter: ListFilter, limit: usize) -> StoreFuture<Listed> {
+        self.alone(|kept, now| {
+            let owned =
+                kept.operations.iter().filter(|(_, found)| self.owns(found, Some(owner)) && !found.is_expired(now));
+            let mut places: Vec<_> = owned.map(|(id, found)| (found.created, *id)).collect();
+            places.sort_by(|one, other| other.cmp(one));
+            let after = |place: &(Timestamp, OperationId)| match self.has(Flaw::RepeatsInLists) {
+                true => filter.after.is_none_or(|(after, _)| place.0 <= after),
+                false => filter.after.is_none_or(|after| *place < after),
+            };
+            let mut listed = Listed::default();
+            for (created, id) in places.into_iter().filter(after) {
+                if listed.operations.len() == limit {
+                    listed.next = listed.operations.last().map(|last: &Snapshot| (last.created, last.id));
+                    break;
+                }
+                let found = &kept.operations[&id];
+                debug_assert_eq!(found.created, created);
+                if filter.state.is_none_or(|state| found.life.state == state) {
+                    listed.operations.push(found.snapshot(id, now));
+                }
+            }
+            Ok(listed)
+        })
+    }
+
+    fn report(&self, attempt: Attempt, report: Report) -> StoreFuture<()> {
+        let reported = self.alone(|kept, now| {
+            let found = kept.runs(attempt, now)?;
+            let later = found.progress.as_ref().is_none_or(|before| before.number < report.number);
+            if later || self.has(Flaw::TakesAnyReport) {
+                found.progress = Some(report);
+            }
+            Ok(())
+        });
+        self.tell(Change::Operation(attempt.operation));
+        reported
+    }
+
+    fn open_lease(&self, length: Duration, running: Vec<Attempt>) -> StoreFuture<OpenLease> {
+        self.alone(|kept, now| {
+            kept.opened += 1;
+            let id = LeaseId(kept.opened);
+            kept.leases.insert(id, (length, now.after(length)));
+            let lost = kept.no_longer_run(&running, now);
+            for attempt in running {
+                if let Ok(found) = kept.runs(attempt, now) {
+                    found.lease = if self.has(Flaw::LeavesLeasesBehind) { found.lease.or(Some(id)) } else { Some(id) };
+                }
+            }
+            Ok(OpenLease { id, lost })
+        })
+    }
+
+    fn renew(&self, lease: LeaseId, running: Vec<Attempt>) -> StoreFuture<Vec<Attempt>> {
+        self.alone(|kept, now| {
+            if !(self.has(Flaw::RenewsWhatIsOver) && kept.leases.contains_key(&lease)) {
+                kept.require(lease, now)?;
+            }
+            if let Some((length, until)) = kept.leases.get_mut(&lease) {
+                *until = now.after(*length);
+            }
+            Ok(kept.no_longer_run(&running, now))
+        })
+    }
+
+    fn close_lease(&self, lease: LeaseId) -> StoreFuture<()> {
+        self.alone(|kept, _| {
+            kept.leases.remove(&lease);
+            Ok(())
+        })
+    }
+
+    fn claim(&self, lease: LeaseId, limit: usize) -> StoreFuture<Vec<Claimed>> {
+        let looked = self.alone(|kept, now| Ok(kept.next(now, self.flaw))).now().unwrap().unwrap();
+        self.dawdle(Flaw::ClaimsAfterLooking);
+        self.alone(|kept, now| {
+            kept.require(lease, now)?;
+            let mut claimed = Vec::new();
+            while claimed.len() < limit {
+                let next = match self.has(Flaw::ClaimsAfterLooking) {
+                    true if claimed.is_empty() => looked,
+                    _ => kept.next(now, self.flaw),
+                };
+                let Some(id) = next else { break };
+                let Some(found) = kept.operations.get_mut(&id) else { break };
+                let (Some(request), number) = (found.request.clone(), found.life.attempt + 1) else { break };
+                found.life = Life { state: State::Running, attempt: number, ..found.life };
+                found.lease = Some(lease);
+                found.since = now;
+                let (owner, terms) = (found.owner.clone(), Arc::clone(&found.terms));
+                let attempt = Attempt { operation: id, number };
+                claimed.push(Claimed { attempt, owner, terms, created: found.created, request });
+            }
+            Ok(claimed)
+        })
+    }
+
+    fn retry(&self, attempt: Attempt, failure: Failure) -> StoreFuture<Option<Finished>> {
+        self.alone(|kept, now| Ok(kept.runs(attempt, now)?.retry(attempt.number, failure, now, self.flaw)?))
+    }
+
+    fn hand_back(&self, attempt: Attempt) -> StoreFuture<Option<Finished>> {
+        self.alone(|kept, now| {
+            let found = kept.runs(attempt, now)?;
+            if found.request.is_none() {
+                return Ok(Some(found.end(Reply::none(Ending::Failed(Failure::Interrupted)), now)));
+            }
+            found.life = found.life.step(Step::HandBack { attempt: attempt.number })?;
+            found.life.failures += u32::from(self.has(Flaw::CountsHandingBack));
+            (found.lease, found.since) = (None, now);
+            Ok(None)
+        })
+    }
+
+    fn sweep(&self, limit: usize) -> StoreFuture<Swept> {
+        self.alone(|kept, now| {
+            let Kept { operations, leases, .. } = kept;
+            let mut swept = Swept::default();
+            let expired = operations.iter().filter(|(_, found)| found.is_expired(now)).map(|(id, _)| *id);
+            swept.expired = expired.take(limit).collect();
+            swept.more = swept.expired.len() == limit;
+            swept.expired.iter().for_each(|id| drop(operations.remove(id)));
+            let (mut overdue, mut lapsed) = (0, 0);
+            for (id, found) in operations.iter_mut().filter(|(_, found)| found.life.state == State::Running) {
+                let attempt = found.life.attempt;
+                if found.terms.max_run_time().is_some_and(|longest| found.since.after(longest) <= now) {
+                    overdue += 1;
+                    if overdue <= limit {
+                        swept.ended.push((*id, found.end(Reply::none(Ending::Failed(Failure::TimedOut)), now)));
+                    }
+                } else if found.lease.is_some_and(|lease| leases.get(&lease).is_none_or(|(_, until)| *until <= now)) {
+                    lapsed += 1;
+                    if lapsed <= limit {
+                        match found.retry(attempt, Failure::Lost, now, self.flaw)? {
+                            Some(finished) => swept.ended.push((*id, finished)),
+                            None => swept.queued.push(*id),
+                        }
+                    }
+                }
+            }
+            swept.more |= overdue > limit || lapsed > limit;
+            swept.more &= !self.has(Flaw::StopsSweepingTooSoon);
+            Ok(swept)
+        })
+    }
+
+    fn counts(&self) -> StoreFuture<Counts> {
+        self.alone(|kept, now| {
+            let mut counts = Counts::default();
+            for found in kept.operations.values().filter(|found| !found.is_expired(now)) {
+                *match found.life.state {
+                    State::Queued => &mut counts.queued,
+                    State::Running => &mut counts.running,
+                    State::Succeeded => &mut counts.succeeded,
+                    State::Failed => &mut counts.failed,
+                    State::Canceled => &mut counts.canceled,
+                } += 1;
+                let bytes = found.end.as_ref().map_or(0, |end| end.reply.size());
+                counts.reply_bytes += if self.has(Flaw::CountsNothing) { 0 } else { bytes as u64 };
+            }
+            Ok(counts)
+        })
+    }
+
+    fn announce_to(&self, listener: Listener) {
+        self.listeners.lock().unwrap().push(listener);
+    }
+}
