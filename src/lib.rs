@@ -56,6 +56,8 @@ pub mod fuzzing;
 
 #[cfg(feature = "config")]
 pub use crate::policy::Config;
+#[cfg(feature = "durable")]
+pub use crate::policy::Execution;
 pub use crate::{
     http::problem,
     hub::Drained,

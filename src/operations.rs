@@ -1,6 +1,6 @@
 //! The hub a user makes once: gives out the layer, the monitor, the drain.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use http::request;
 
@@ -11,7 +11,8 @@ use crate::{
     monitor::Monitor,
     operation::Owner,
     policy::Routes,
-    store::{Clock, MemoryLimits, MemoryStore},
+    replica::ReplicaSettings,
+    store::{Clock, MemoryLimits, MemoryStore, Store},
 };
 
 /// All operations of an application: made once, it gives out the [layer](Self::layer) that lets requests become
@@ -95,6 +96,9 @@ pub struct OperationsBuilder {
     max_operations_per_owner: usize,
     max_kept_operations: usize,
     max_kept_bytes: usize,
+    store: Option<Arc<dyn Store>>,
+    lease: Duration,
+    max_waiting_bytes: usize,
 }
 
 impl Default for OperationsBuilder {
@@ -108,6 +112,9 @@ impl Default for OperationsBuilder {
             max_operations_per_owner: usize::MAX,
             max_kept_operations: 100_000,
             max_kept_bytes: 256 * 1024 * 1024,
+            store: None,
+            lease: Duration::from_secs(15),
+            max_waiting_bytes: 64 * 1024 * 1024,
         }
     }
 }
@@ -175,6 +182,30 @@ impl OperationsBuilder {
         self
     }
 
+    /// Where the operations live: in a store outside this process, so that they survive it, and so that its other
+    /// replicas know them. By default they live in this process's memory, and end with it.
+    ///
+    /// [`max_kept_operations`](Self::max_kept_operations) and [`max_kept_bytes`](Self::max_kept_bytes) do not hold for
+    /// it: it has limits of its own.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// How long the [store](Self::store) does without word from this replica before it counts it as dead: then what it
+    /// ran is lost, or run again elsewhere. 15 seconds by default, of which each third has its heartbeat.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// How many bytes of replies may wait in this process for a [store](Self::store) that is away; 64 MiB by default.
+    /// A reply for which there is no room is lost, and its operation ends so.
+    pub fn max_waiting_bytes(mut self, bytes: usize) -> Self {
+        self.max_waiting_bytes = bytes;
+        self
+    }
+
     /// Takes what a configuration says, and leaves the rest as it is. Its policies are for the
     /// [layer](Operations::layer), which takes [`Config::routes`](crate::Config::routes).
     #[cfg(feature = "config")]
@@ -211,6 +242,9 @@ impl OperationsBuilder {
             ("max_kept_bytes", self.max_kept_bytes),
         ];
         faults.extend(limits.into_iter().filter(|(_, limit)| *limit == 0).map(|(name, _)| Fault::Zero(name)));
+        if self.store.is_some() && self.lease < Duration::from_secs(1) {
+            faults.push(Fault::Lease(self.lease));
+        }
         if !faults.is_empty() {
             return Err(BuildError(faults));
         }
@@ -222,6 +256,11 @@ impl OperationsBuilder {
             max_operations: self.max_operations,
             max_operations_per_owner: self.max_operations_per_owner,
         };
+        if let Some(store) = self.store {
+            let replica = ReplicaSettings { lease: self.lease, max_waiting_bytes: self.max_waiting_bytes };
+            let hub = Hub::shared(settings, store, replica);
+            return hub.map(|hub| Operations { hub }).map_err(|error| BuildError(vec![Fault::Thread(error)]));
+        }
         let limits = MemoryLimits { operations: self.max_kept_operations, bytes: self.max_kept_bytes };
         let store = MemoryStore::new(limits, Clock::new());
         Ok(Operations { hub: Hub::new(settings, store) })
@@ -244,6 +283,10 @@ enum Fault {
     PublicUrl(String),
     #[error("{0}: expected at least 1, found 0")]
     Zero(&'static str),
+    #[error("lease: expected a second at least, found {0:?}")]
+    Lease(Duration),
+    #[error("no thread for the store's leases could be started: {0}")]
+    Thread(io::Error),
 }
 
 impl fmt::Debug for OperationsBuilder {
@@ -257,6 +300,9 @@ impl fmt::Debug for OperationsBuilder {
             .field("max_operations_per_owner", &self.max_operations_per_owner)
             .field("max_kept_operations", &self.max_kept_operations)
             .field("max_kept_bytes", &self.max_kept_bytes)
+            .field("store", &self.store)
+            .field("lease", &self.lease)
+            .field("max_waiting_bytes", &self.max_waiting_bytes)
             .finish_non_exhaustive()
     }
 }

@@ -68,9 +68,9 @@ impl Hub {
     fn canceled(&self, id: OperationId, cancellation: Cancellation) -> Cancel {
         let Operations::Shared(replica) = &self.operations else { return Cancel::Unknown };
         match cancellation {
-            Cancellation::Canceled { finished, ran } => {
+            Cancellation::Canceled(finished) => {
                 self.announce(id, &finished, None);
-                match (replica.stop(id), ran) {
+                match (replica.stop(id), finished.ran) {
                     (true, _) => Cancel::Stopping,
                     (false, true) => Cancel::Told,
                     (false, false) => Cancel::Stopped,

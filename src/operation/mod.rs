@@ -2,7 +2,7 @@
 
 pub(crate) mod id;
 mod key;
-pub(crate) mod life;
+pub mod life;
 mod owner;
 mod progress;
 #[cfg(feature = "durable")]

@@ -137,6 +137,12 @@ impl Reply {
         self.status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        self.packed.get(self.headers as usize..self.body_end()).unwrap_or_default()
+    }
+
     /// What it takes in memory, as the limits count it: the bytes of its headers, body and trailers.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -296,6 +296,39 @@ impl Policy {
     }
 }
 
+/// How an operation survives its process.
+#[cfg(feature = "durable")]
+impl Policy {
+    /// What becomes of an operation whose process dies.
+    ///
+    /// Default: [`Execution::Detached`].
+    #[must_use]
+    pub fn execution(mut self, execution: Execution) -> Self {
+        self.execution = execution;
+        self
+    }
+
+    /// How many attempts of a durable operation may fail without a reply, by a panic, an error of the service or the
+    /// death of their process, before the operation does.
+    ///
+    /// Default: 3. At least 1.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = attempts;
+        self
+    }
+
+    /// How long a durable operation rests after its first failed attempt; twice as long after each further one, up to an
+    /// hour.
+    ///
+    /// Default: 1 second.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Duration) -> Self {
+        self.backoff = backoff;
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

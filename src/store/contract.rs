@@ -159,18 +159,24 @@ pub struct Finished {
     pub terms: Arc<Terms>,
     /// How long after its creation.
     pub run_time: Duration,
+    /// Whether an attempt ran until now.
+    pub ran: bool,
+}
+
+impl Finished {
+    /// What there is to say of an operation that ends with this reply.
+    #[must_use]
+    pub fn with(reply: &Reply, terms: Arc<Terms>, run_time: Duration, ran: bool) -> Self {
+        let (state, failure, status) = (reply.state(), reply.ending().failure(), reply.status_or_none());
+        Self { state, failure, status, terms, run_time, ran }
+    }
 }
 
 /// What came of a [`Store::cancel`].
 #[derive(Debug)]
 pub enum Cancellation {
     /// It has ended by this.
-    Canceled {
-        /// How.
-        finished: Finished,
-        /// Whether it ran, and is to be stopped.
-        ran: bool,
-    },
+    Canceled(Finished),
     /// It had ended before.
     AlreadyEnded,
     /// There is no such operation.

@@ -123,13 +123,7 @@ impl MemoryStore {
         let Stage::Running(runner) = &mut record.stage else { return None };
         let runner = runner.take();
         let reply = self.admit(reply);
-        let finished = Finished {
-            state: reply.state(),
-            failure: reply.ending().failure(),
-            status: reply.status_or_none(),
-            terms: Arc::clone(&record.terms),
-            run_time: now.since(record.created),
-        };
+        let finished = Finished::with(&reply, Arc::clone(&record.terms), now.since(record.created), true);
         self.unschedule(id, record);
         record.stage = Stage::Ended(Arc::new(End { reply, at: now }));
         self.schedule(id, record);

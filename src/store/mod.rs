@@ -16,6 +16,10 @@ pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+pub use crate::{
+    operation::{Ending, Failure, Key, Life, Refused, Reply, Report, Step, StoredRequest, Timestamp, life},
+    policy::Terms,
+};
 pub(crate) use clock::Clock;
 pub use contract::*;
 pub use future::StoreFuture;

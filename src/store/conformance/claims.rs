@@ -1,6 +1,6 @@
 //! The queue: who is claimed when, and what the claimant is given.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -59,7 +59,7 @@ async fn work_off(stage: &Stage, count: usize) -> Result<Vec<OperationId>, Viola
     for round in 0..count {
         for claimed in stage.either(round).claim(stage.long_lease()?, 1).await? {
             worked.push(claimed.attempt.operation);
-            stage.store.finish(claimed.attempt, reply(StatusCode::OK, b"")).await?;
+            stage.store.finish(claimed.attempt, Arc::new(reply(StatusCode::OK, b""))).await?;
         }
     }
     Ok(worked)
@@ -118,7 +118,7 @@ pub(super) async fn what_was_retried_rests_before_it_is_claimed(stage: Stage) ->
         let found = stage.read(claimed.operation).await?;
         if claimed.operation == other.operation {
             // It does not stand in the way of what comes after it.
-            stage.store.finish(claimed, reply(StatusCode::OK, b"")).await?;
+            stage.store.finish(claimed, Arc::new(reply(StatusCode::OK, b""))).await?;
             continue;
         }
         let rested = found.failed_attempts.last().map(|failed| found.now.since(failed.at));

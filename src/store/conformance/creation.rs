@@ -1,5 +1,7 @@
 //! Creating: what is there at once, and what a key is good for.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use super::{
@@ -22,7 +24,7 @@ pub(super) async fn r2_what_was_created_is_known_to_every_method_over_every_conn
             Ok(Attempt { operation, number: 1 })
         };
         hold!(store.read(new().await?.operation, Some(&owner()), Part::Status).await?.is_some(), "read knows it not");
-        store.finish(new().await?, reply(StatusCode::OK, b"")).await?;
+        store.finish(new().await?, Arc::new(reply(StatusCode::OK, b""))).await?;
         store.report(new().await?, report(1)).await?;
         store.retry(new().await?, Failure::Panicked).await?;
         store.hand_back(new().await?).await?;
@@ -74,7 +76,7 @@ pub(super) async fn an_operation_without_a_lease_runs_while_the_store_lives(stag
     stage.pass(SHORT).await?;
     stage.sweep().await?;
     equal("its life", stage.read(id).await?.life, Life::RUNNING)?;
-    stage.store.finish(Attempt { operation: id, number: 1 }, reply(StatusCode::OK, b"done")).await?;
+    stage.store.finish(Attempt { operation: id, number: 1 }, Arc::new(reply(StatusCode::OK, b"done"))).await?;
     equal("its state", stage.read(id).await?.life.state, State::Succeeded)
 }
 
@@ -107,7 +109,7 @@ pub(super) async fn the_same_request_under_the_same_key_is_the_same_operation(st
     let id = stage.create(draft.clone()).await?;
     expect_existing(&stage, draft.again(), id).await?;
     let attempt = Attempt { operation: id, number: 1 };
-    stage.store.finish(attempt, reply(StatusCode::CREATED, b"made")).await?;
+    stage.store.finish(attempt, Arc::new(reply(StatusCode::CREATED, b"made"))).await?;
     expect_existing(&stage, draft.again(), id).await?;
     let Created::Existing(found) = stage.store.create(draft.again().build()).await? else {
         return Err(Violation::new("the key of what has ended is free"));

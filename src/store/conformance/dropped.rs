@@ -2,6 +2,7 @@
 
 use std::{
     pin::pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -56,8 +57,8 @@ pub(super) async fn an_abandoned_finish_is_whole_or_not_at_all(stage: Stage) -> 
     for round in 0..ROUNDS {
         let attempt = stage.running(operation()).await?;
         let abandoned = [b'a'; 20_000];
-        abandon(round, stage.store.finish(attempt, reply(StatusCode::OK, &abandoned))).await;
-        let body: &[u8] = match stage.other.finish(attempt, reply(StatusCode::CONFLICT, b"b")).await {
+        abandon(round, stage.store.finish(attempt, Arc::new(reply(StatusCode::OK, &abandoned)))).await;
+        let body: &[u8] = match stage.other.finish(attempt, Arc::new(reply(StatusCode::CONFLICT, b"b"))).await {
             Ok(_) => b"b",
             Err(StoreError::Refused(Refused::Ended(State::Succeeded))) => &abandoned,
             Err(error) => return Err(error.into()),
@@ -107,7 +108,7 @@ pub(super) async fn what_an_abandoned_claim_took_is_given_back_with_its_lease(st
         .await?;
         abandon(round, stage.store.retry(claimed.attempt, Failure::Lost)).await;
         abandon(round, stage.store.hand_back(claimed.attempt)).await;
-        let last = stage.other.finish(claimed.attempt, reply(StatusCode::OK, b"")).await;
+        let last = stage.other.finish(claimed.attempt, Arc::new(reply(StatusCode::OK, b""))).await;
         let id = claimed.attempt.operation;
         match last {
             Ok(_) => {}

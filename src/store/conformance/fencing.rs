@@ -17,7 +17,7 @@ use crate::{
 async fn expect_refused(stage: &Stage, attempt: Attempt, expected: Refused) -> Checked {
     let before = stage.read(attempt.operation).await?;
     for store in [&stage.store, &stage.other] {
-        refused("finish", store.finish(attempt, reply(StatusCode::OK, b"late")).await, expected)?;
+        refused("finish", store.finish(attempt, Arc::new(reply(StatusCode::OK, b"late"))).await, expected)?;
         refused("retry", store.retry(attempt, Failure::Panicked).await, expected)?;
         refused("hand_back", store.hand_back(attempt).await, expected)?;
         refused("report", store.report(attempt, report(99)).await, expected)?;
@@ -56,11 +56,11 @@ pub(super) async fn no_attempt_of_a_queued_operation_writes(stage: Stage) -> Che
 pub(super) async fn the_attempt_that_runs_writes(stage: Stage) -> Checked {
     let finished = stage.running(operation()).await?;
     stage.other.report(finished, report(1)).await?;
-    let end = stage.other.finish(finished, reply(StatusCode::OK, b"")).await?;
+    let end = stage.other.finish(finished, Arc::new(reply(StatusCode::OK, b""))).await?;
     expect_finished(Some(end), State::Succeeded, None)?;
     expect_life(&stage, finished.operation, State::Succeeded, 1, 0).await?;
     let failed = stage.running(operation()).await?;
-    let end = stage.other.finish(failed, reply(StatusCode::BAD_REQUEST, b"")).await?;
+    let end = stage.other.finish(failed, Arc::new(reply(StatusCode::BAD_REQUEST, b""))).await?;
     expect_finished(Some(end), State::Failed, None)?;
     expect_life(&stage, failed.operation, State::Failed, 1, 0).await
 }
@@ -125,7 +125,7 @@ pub(super) async fn the_writes_of_an_earlier_attempt_are_refused(stage: Stage) -
     for number in [0, 1, 3] {
         expect_refused(&stage, Attempt { number, ..first }, Refused::Superseded { latest: 2 }).await?;
     }
-    stage.other.finish(second, reply(StatusCode::OK, b"second")).await?;
+    stage.other.finish(second, Arc::new(reply(StatusCode::OK, b"second"))).await?;
     for number in [1, 2, 3] {
         expect_refused(&stage, Attempt { number, ..first }, Refused::Ended(State::Succeeded)).await?;
     }
@@ -134,9 +134,9 @@ pub(super) async fn the_writes_of_an_earlier_attempt_are_refused(stage: Stage) -
 
 pub(super) async fn r9_what_has_ended_never_changes(stage: Stage) -> Checked {
     let succeeded = stage.running(operation()).await?;
-    stage.store.finish(succeeded, reply(StatusCode::OK, b"first")).await?;
+    stage.store.finish(succeeded, Arc::new(reply(StatusCode::OK, b"first"))).await?;
     let failed = stage.running(operation()).await?;
-    stage.store.finish(failed, Reply::none(Ending::Failed(Failure::Panicked))).await?;
+    stage.store.finish(failed, Arc::new(Reply::none(Ending::Failed(Failure::Panicked)))).await?;
     let canceled = stage.running(operation()).await?;
     stage.store.cancel(canceled.operation, Some(&owner())).await?;
     for (attempt, state) in [(succeeded, State::Succeeded), (failed, State::Failed), (canceled, State::Canceled)] {
@@ -188,7 +188,7 @@ pub(super) async fn what_was_never_there_is_unknown(stage: Stage) -> Checked {
 
 /// Expects that the attempt's operation is unknown to whoever writes.
 pub(super) async fn expect_no_attempt(store: &Arc<dyn Store>, attempt: Attempt) -> Checked {
-    refused("finish", store.finish(attempt, reply(StatusCode::OK, b"")).await, Refused::Unknown)?;
+    refused("finish", store.finish(attempt, Arc::new(reply(StatusCode::OK, b""))).await, Refused::Unknown)?;
     refused("retry", store.retry(attempt, Failure::Lost).await, Refused::Unknown)?;
     refused("hand_back", store.hand_back(attempt).await, Refused::Unknown)?;
     refused("report", store.report(attempt, report(1)).await, Refused::Unknown)

@@ -1,6 +1,6 @@
 //! Leases: a replica's promise to be heard of, and what becomes of its attempts when it is not.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 
@@ -100,7 +100,7 @@ pub(super) async fn a_lapsed_lease_loses_what_is_not_durable(stage: Stage) -> Ch
     hold!(swept.ended.is_empty() && swept.queued.is_empty() && swept.expired.is_empty(), "{swept:?}");
     let found = stage.read(attempt.operation).await?;
     equal("its ending", found.end.map(|end| end.reply.ending()), Some(Ending::Failed(Failure::Lost)))?;
-    let late = stage.other.finish(attempt, reply(StatusCode::OK, b"")).await;
+    let late = stage.other.finish(attempt, Arc::new(reply(StatusCode::OK, b""))).await;
     refused("a late finish", late, Refused::Ended(State::Failed))
 }
 
@@ -115,7 +115,7 @@ pub(super) async fn a_lapsed_lease_has_what_is_durable_tried_again_and_at_last_l
         hold!(swept.ended.is_empty(), "ended although attempts are left: {:?}", swept.ended);
         let queued = Life { state: State::Queued, attempt: failures, failures };
         equal("its life", stage.read(first.operation).await?.life, queued)?;
-        let late = stage.other.finish(attempt, reply(StatusCode::OK, b"")).await;
+        let late = stage.other.finish(attempt, Arc::new(reply(StatusCode::OK, b""))).await;
         refused("a late finish", late, Refused::Superseded { latest: failures })?;
         attempt = stage.claim_in_time().await?.attempt;
         equal("the next attempt", attempt.number, failures + 1)?;
@@ -137,7 +137,7 @@ pub(super) async fn a_lapsed_lease_has_what_is_durable_tried_again_and_at_last_l
 pub(super) async fn a_finish_counts_as_long_as_nobody_has_noticed_that_its_lease_is_over(stage: Stage) -> Checked {
     let attempt = stage.running(operation()).await?;
     stage.over(vec![attempt]).await?;
-    stage.other.finish(attempt, reply(StatusCode::OK, b"late")).await?;
+    stage.other.finish(attempt, Arc::new(reply(StatusCode::OK, b"late"))).await?;
     let swept = stage.sweep().await?;
     hold!(swept.ended.is_empty() && swept.queued.is_empty(), "a rescuer who came too late did something: {swept:?}");
     let found = stage.read(attempt.operation).await?;
@@ -148,7 +148,7 @@ pub(super) async fn a_lease_brings_along_what_still_runs_and_names_the_rest(stag
     let (bare, held, late) =
         (stage.running(operation()).await?, stage.running(durable()).await?, stage.running(durable()).await?);
     let ended = stage.running(operation()).await?;
-    stage.store.finish(ended, reply(StatusCode::OK, b"")).await?;
+    stage.store.finish(ended, Arc::new(reply(StatusCode::OK, b""))).await?;
     let canceled = stage.running(operation()).await?;
     stage.store.cancel(canceled.operation, Some(&owner())).await?;
     let retried = stage.running(durable().attempts(9, Duration::ZERO)).await?;
@@ -182,7 +182,7 @@ fn sorted(mut attempts: Vec<Attempt>) -> Vec<Attempt> {
 pub(super) async fn a_renewal_names_what_no_longer_runs(stage: Stage) -> Checked {
     let running = stage.running(operation()).await?;
     let ended = stage.running(operation()).await?;
-    stage.other.finish(ended, reply(StatusCode::OK, b"")).await?;
+    stage.other.finish(ended, Arc::new(reply(StatusCode::OK, b""))).await?;
     let canceled = stage.running(durable()).await?;
     stage.other.cancel(canceled.operation, Some(&owner())).await?;
     let taken = stage.running(durable()).await?;

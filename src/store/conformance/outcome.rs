@@ -40,7 +40,7 @@ pub(super) async fn who_sees_the_end_sees_the_reply(stage: Stage) -> Checked {
         let store = stage.either(round.into());
         let finishing = tokio::task::spawn_blocking({
             let runtime = tokio::runtime::Handle::current();
-            move || runtime.block_on(async move { store.finish(attempt, reply(StatusCode::OK, &body)).await })
+            move || runtime.block_on(async move { store.finish(attempt, Arc::new(reply(StatusCode::OK, &body))).await })
         });
         while let Some(read) = readers.join_next().await {
             read.map_err(|panicked| Violation::new(panicked.to_string()))??;
@@ -53,7 +53,7 @@ pub(super) async fn who_sees_the_end_sees_the_reply(stage: Stage) -> Checked {
 pub(super) async fn an_end_says_when_and_after_how_long(stage: Stage) -> Checked {
     let attempt = stage.running(operation().on("/slow")).await?;
     stage.pass(Duration::from_millis(50)).await?;
-    let finished = stage.store.finish(attempt, reply(StatusCode::OK, b"")).await?;
+    let finished = stage.store.finish(attempt, Arc::new(reply(StatusCode::OK, b""))).await?;
     let found = stage.read(attempt.operation).await?;
     let at = found.end.map(|end| end.at).ok_or_else(|| Violation::new("what has ended has no end"))?;
     hold!(found.created < at && at <= found.now, "created {}, ended {at}, read {}", found.created, found.now);
@@ -154,7 +154,7 @@ pub(super) async fn what_is_done_over_one_connection_is_announced_over_the_other
     let (reported, finished, canceled) = (running().await?, running().await?, running().await?);
     stage.store.report(Attempt { operation: reported, number: 1 }, report(1)).await?;
     expect("there is progress", Change::Operation(reported)).await?;
-    stage.store.finish(Attempt { operation: finished, number: 1 }, reply(StatusCode::OK, b"")).await?;
+    stage.store.finish(Attempt { operation: finished, number: 1 }, Arc::new(reply(StatusCode::OK, b""))).await?;
     expect("one has finished", Change::Operation(finished)).await?;
     stage.store.cancel(canceled, Some(&owner())).await?;
     expect("one is canceled", Change::Operation(canceled)).await?;

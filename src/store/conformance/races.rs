@@ -1,5 +1,7 @@
 //! A hundred at once, over both connections: one wins, and nobody sees anything half done.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use tokio::{runtime::Handle, sync::watch, task::spawn_blocking};
 
@@ -60,11 +62,16 @@ pub(super) fn winners<T>(answers: Vec<Result<T, StoreError>>, expected: Refused)
 pub(super) async fn r9_one_of_many_finishes_wins(stage: Stage) -> Checked {
     for _ in 0..3 {
         let attempt = stage.running(operation()).await?;
-        let answers = race((0..MANY).map(|number| {
-            let store = stage.either(number);
-            async move { store.finish(attempt, reply(StatusCode::OK, number.to_string().as_bytes())).await }
-        }))
-        .await?;
+        let answers =
+            race(
+                (0..MANY).map(|number| {
+                    let store = stage.either(number);
+                    async move {
+                        store.finish(attempt, Arc::new(reply(StatusCode::OK, number.to_string().as_bytes()))).await
+                    }
+                }),
+            )
+            .await?;
         let won = winners(answers, Refused::Ended(State::Succeeded))?;
         equal("how many won", won.len(), 1)?;
         let body = stage.read(attempt.operation).await?.end.map(|end| end.reply.body().to_vec());
@@ -98,7 +105,10 @@ pub(super) async fn r9_of_finishes_and_cancellations_one_wins(stage: Stage) -> C
             let store = stage.either(number / 2);
             async move {
                 match number % 2 {
-                    0 => store.finish(attempt, reply(StatusCode::OK, b"")).await.map(|finished| Some(finished.state)),
+                    0 => store
+                        .finish(attempt, Arc::new(reply(StatusCode::OK, b"")))
+                        .await
+                        .map(|finished| Some(finished.state)),
                     _ => store.cancel(attempt.operation, Some(&owner())).await.map(|answer| match answer {
                         Cancellation::Canceled(finished) => Some(finished.state),
                         Cancellation::AlreadyEnded | Cancellation::Unknown => None,

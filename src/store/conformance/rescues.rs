@@ -1,6 +1,6 @@
 //! A hundred replicas at once: leases, sweeps and claims get in each other's way, and every operation is in one hand.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
@@ -27,7 +27,9 @@ pub(super) async fn r9_of_a_finish_and_a_rescue_one_wins(stage: Stage) -> Checke
         let attempt = racing.get(number).copied();
         async move {
             match attempt {
-                Some(attempt) => store.finish(attempt, reply(StatusCode::OK, b"")).await.map(|_| Swept::default()),
+                Some(attempt) => {
+                    store.finish(attempt, Arc::new(reply(StatusCode::OK, b""))).await.map(|_| Swept::default())
+                }
                 None => store.sweep(7).await,
             }
         }
@@ -176,7 +178,7 @@ pub(super) async fn r9_many_replicas_work_off_a_queue(stage: Stage) -> Checked {
                             store.hand_back(attempt).await?;
                         }
                         attempt => {
-                            store.finish(attempt, reply(StatusCode::OK, b"")).await?;
+                            store.finish(attempt, Arc::new(reply(StatusCode::OK, b""))).await?;
                             worked.push(attempt.operation);
                         }
                     }

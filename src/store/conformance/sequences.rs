@@ -1,5 +1,7 @@
 //! Long sequences of intents, made up from a seed, against a model that knows the [table](Life) and nothing else.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use super::{
@@ -138,7 +140,7 @@ impl Play<'_> {
             _ => (StatusCode::CONFLICT, State::Failed),
         };
         let body = self.dice.below(1_000_000).to_string().into_bytes();
-        let answer = self.stage.either(self.dice.below(2)).finish(attempt, reply(status, &body)).await;
+        let answer = self.stage.either(self.dice.below(2)).finish(attempt, Arc::new(reply(status, &body))).await;
         let next = self.cast[chosen].step(Step::Finish { attempt: attempt.number, end });
         if agree("finish", answer.map(|finished| Some(finished.state)), next.map(|life| Some(life.state)))? {
             self.cast[chosen].body = Some(body);

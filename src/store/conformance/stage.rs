@@ -79,7 +79,7 @@ impl Stage {
     /// An operation that has ended with this reply.
     pub(super) async fn ended(&self, draft: Draft, reply: Reply) -> Result<OperationId, Violation> {
         let attempt = self.running(draft).await?;
-        self.store.finish(attempt, reply).await?;
+        self.store.finish(attempt, Arc::new(reply)).await?;
         Ok(attempt.operation)
     }
 

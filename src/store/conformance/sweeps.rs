@@ -1,6 +1,6 @@
 //! What time brings about: retention, the longest run time, and who goes and looks.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 
@@ -17,7 +17,7 @@ use crate::{
 
 pub(super) async fn what_has_expired_is_unknown_though_nobody_has_swept(stage: Stage) -> Checked {
     let attempt = stage.running(operation().retention(SHORT)).await?;
-    stage.store.finish(attempt, reply(StatusCode::OK, b"")).await?;
+    stage.store.finish(attempt, Arc::new(reply(StatusCode::OK, b""))).await?;
     stage.pass(SHORT).await?;
     for store in [&stage.store, &stage.other] {
         expect_no_attempt(store, attempt).await?;
@@ -80,7 +80,7 @@ async fn expect_timed_out(stage: &Stage, attempt: Attempt) -> Checked {
     let found = stage.read(attempt.operation).await?;
     equal("its state", found.life.state, State::Failed)?;
     equal("its ending", found.end.map(|end| end.reply.ending()), Some(Ending::Failed(Failure::TimedOut)))?;
-    let late = stage.other.finish(attempt, reply(StatusCode::OK, b"")).await;
+    let late = stage.other.finish(attempt, Arc::new(reply(StatusCode::OK, b""))).await;
     refused("a late finish", late, Refused::Ended(State::Failed))
 }
 

@@ -1,5 +1,7 @@
 //! What becomes of operations: steps along the table of a [`Life`].
 
+use std::sync::Arc;
+
 use super::{
     super::{
         StoreError,
@@ -12,7 +14,7 @@ use super::{
 use crate::operation::{Ending, Failure, Life, OperationId, Owner, Refused, Reply, Report, State, Step};
 
 #[derive(Debug)]
-pub(super) struct Finish(pub(super) Attempt, pub(super) Reply);
+pub(super) struct Finish(pub(super) Attempt, pub(super) Arc<Reply>);
 
 impl Write for Finish {
     type Answer = Finished;
@@ -192,10 +194,6 @@ impl Batch {
         failed: Option<Vec<u8>>,
     ) -> Result<Finished, StoreError> {
         let Kept { number, snapshot, .. } = kept;
-        let failure = match reply.ending() {
-            Ending::Failed(failure) => Some(failure),
-            Ending::Replied | Ending::Canceled => None,
-        };
         let end = sqlx::query(
             "UPDATE operations SET state = ?4, failures = ?5, lease = NULL, lane = NULL, due = ?6, ended = ?7, \
              failure = ?8, status = ?9, size = ?10, failed = ifnull(?11, failed) \
@@ -209,7 +207,7 @@ impl Batch {
             .bind(i64::from(life.failures))
             .bind(millis(self.now.after(snapshot.terms.retention())))
             .bind(millis(self.now))
-            .bind(failure.map(Failure::as_str))
+            .bind(reply.ending().failure().map(Failure::as_str))
             .bind(reply.status_or_none().map(|status| i64::from(status.as_u16())))
             .bind(i64::try_from(reply.size()).unwrap_or(i64::MAX))
             .bind(failed);
@@ -219,6 +217,6 @@ impl Batch {
             self.execute(keep.bind(number).bind(reply.to_record())).await?;
         }
         let run_time = self.now.since(snapshot.created);
-        Ok(Finished { state: life.state, failure, terms: snapshot.terms.clone(), run_time })
+        Ok(Finished::with(reply, snapshot.terms.clone(), run_time, snapshot.life.state == State::Running))
     }
 }

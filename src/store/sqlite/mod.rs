@@ -157,7 +157,7 @@ impl Store for SqliteStore {
         self.read_with(async move |readers| read::read(&readers, id, owner, part).await)
     }
 
-    fn finish(&self, attempt: Attempt, reply: Reply) -> StoreFuture<Finished> {
+    fn finish(&self, attempt: Attempt, reply: Arc<Reply>) -> StoreFuture<Finished> {
         self.writer.write(end::Finish(attempt, reply))
     }
 

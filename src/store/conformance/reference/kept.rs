@@ -45,16 +45,8 @@ impl Operation {
     }
 
     pub(super) fn end(&mut self, reply: Reply, now: Timestamp) -> Finished {
-        let failure = match reply.ending() {
-            Ending::Failed(failure) => Some(failure),
-            Ending::Replied | Ending::Canceled => None,
-        };
-        let finished = Finished {
-            state: reply.state(),
-            failure,
-            terms: Arc::clone(&self.terms),
-            run_time: now.since(self.created),
-        };
+        let ran = self.life.state == State::Running;
+        let finished = Finished::with(&reply, Arc::clone(&self.terms), now.since(self.created), ran);
         self.life.state = reply.state();
         self.lease = None;
         self.end = Some(Arc::new(End { reply, at: now }));

@@ -13,8 +13,8 @@ use kept::{Kept, Operation};
 use tokio::time::sleep;
 
 use crate::{
-    hub::Clock,
     operation::{Ending, Failure, Life, OperationId, Owner, Reply, Report, State, Step, Timestamp},
+    store::Clock,
     store::{
         StoreError, StoreFuture,
         contract::{
@@ -79,12 +79,16 @@ impl Reference {
         StoreFuture::ready(work(&mut kept, self.clock.now()))
     }
 
-    fn finish_in_two_steps(&self, attempt: Attempt, reply: Reply) -> StoreFuture<Finished> {
+    fn finish_in_two_steps(&self, attempt: Attempt, reply: Arc<Reply>) -> StoreFuture<Finished> {
         let (kept, clock) = (Arc::clone(&self.kept), self.clock);
         StoreFuture::pending(async move {
             kept.lock().unwrap().runs(attempt, clock.now())?.life.state = reply.state();
             sleep(Duration::from_millis(1)).await;
-            Ok(kept.lock().unwrap().known(attempt.operation, clock.now())?.end(reply, clock.now()))
+            Ok(kept
+                .lock()
+                .unwrap()
+                .known(attempt.operation, clock.now())?
+                .end(Arc::into_inner(reply).unwrap(), clock.now()))
         })
     }
 
@@ -165,7 +169,7 @@ impl Store for Reference {
         })
     }
 
-    fn finish(&self, attempt: Attempt, reply: Reply) -> StoreFuture<Finished> {
+    fn finish(&self, attempt: Attempt, reply: Arc<Reply>) -> StoreFuture<Finished> {
         if self.has(Flaw::FinishIsNotAtomic) {
             let looked = self.alone(|kept, now| Ok(kept.runs(attempt, now).map(drop)?)).now().unwrap();
             self.dawdle(Flaw::FinishIsNotAtomic);
@@ -180,7 +184,7 @@ impl Store for Reference {
             let unfenced = self.has(Flaw::FinishIsNotAtomic)
                 || self.has(Flaw::FinishIsNotFenced) && !kept.known(attempt.operation, now)?.life.state.is_terminal();
             let found = if unfenced { kept.known(attempt.operation, now)? } else { kept.runs(attempt, now)? };
-            Ok(found.end(reply, now))
+            Ok(found.end(Arc::into_inner(reply).unwrap(), now))
         });
         self.tell(Change::Operation(attempt.operation));
         finished

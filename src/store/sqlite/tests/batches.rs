@@ -12,7 +12,7 @@ async fn a_refusal_does_not_undo_the_others_of_its_batch() {
         .map(|number| {
             let operation = detached();
             let attempt = Attempt { operation: operation.id, number: if number % 3 == 0 { 2 } else { 1 } };
-            (attempt, store.create(operation), store.finish(attempt, reply(b"done")))
+            (attempt, store.create(operation), store.finish(attempt, Arc::new(reply(b"done"))))
         })
         .collect();
     for (attempt, created, finished) in writes {
@@ -38,14 +38,14 @@ async fn what_does_not_fit_on_the_disk_does_not_keep_the_rest_from_it() {
     let store = SqliteStore::open(folder.file()).await.unwrap();
     let (large, small) = (running(&store).await, running(&store).await);
     fill_up(&store).await;
-    let too_much = store.finish(large, reply(&vec![b'x'; 4 << 20]));
-    let little = store.finish(small, reply(b"little"));
+    let too_much = store.finish(large, Arc::new(reply(&vec![b'x'; 4 << 20])));
+    let little = store.finish(small, Arc::new(reply(b"little")));
     let failed = too_much.await;
     assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
     little.await.unwrap();
     assert_eq!(state(&store, small.operation).await, Some(State::Succeeded));
     assert_eq!(state(&store, large.operation).await, Some(State::Running));
-    store.finish(large, reply(&vec![b'x'; 4 << 20])).await.unwrap();
+    store.finish(large, Arc::new(reply(&vec![b'x'; 4 << 20]))).await.unwrap();
 }
 
 /// A megabyte is left, until the connection is given up.
@@ -61,9 +61,9 @@ async fn r7_no_more_is_kept_than_may_be() {
     let options = SqliteOptions::new().max_kept_operations(3).max_kept_bytes(1_000);
     let store = options.open(folder.file()).await.unwrap();
     let (one, two) = (running(&store).await, running(&store).await);
-    let finished = store.finish(one, reply(&[b'x'; 1_001])).await.unwrap();
+    let finished = store.finish(one, Arc::new(reply(&[b'x'; 1_001]))).await.unwrap();
     assert_eq!(finished.failure, Some(Failure::ReplyTooLarge));
-    store.finish(two, reply(&[b'x'; 900])).await.unwrap();
+    store.finish(two, Arc::new(reply(&[b'x'; 900]))).await.unwrap();
     assert!(matches!(store.create(detached()).await, Err(StoreError::Full)), "no room for its reply");
     assert!(store.forget(two.operation, None).await.unwrap());
     for _ in 0..2 {
@@ -78,7 +78,7 @@ async fn large_replies_come_back_whole() {
     let store = SqliteStore::open(folder.file()).await.unwrap();
     let body: Vec<u8> = (0..128_u32 << 20).map(|number| (number.wrapping_mul(7) >> 3) as u8).collect();
     let attempt = running(&store).await;
-    store.finish(attempt, reply(&body)).await.unwrap();
+    store.finish(attempt, Arc::new(reply(&body))).await.unwrap();
     let kept = store.read(attempt.operation, None, Part::Reply).await.unwrap().unwrap();
     assert!(kept.end.unwrap().reply.body() == body);
     let status = store.read(attempt.operation, None, Part::Status).await.unwrap().unwrap();

@@ -1,5 +1,7 @@
 //! Which files are opened.
 
+use std::sync::Arc;
+
 use super::{open::prepare, *};
 
 #[tokio::test]
@@ -96,7 +98,7 @@ async fn space_is_given_back() {
     let folder = Folder::new();
     let store = SqliteStore::open(folder.file()).await.unwrap();
     let attempt = running(&store).await;
-    store.finish(attempt, reply(&vec![b'x'; 8 << 20])).await.unwrap();
+    store.finish(attempt, Arc::new(reply(&vec![b'x'; 8 << 20]))).await.unwrap();
     assert!(store.forget(attempt.operation, None).await.unwrap());
     let pages = async || {
         let question = "SELECT page_count FROM pragma_page_count";

@@ -20,7 +20,7 @@ async fn a_file_that_is_gone_is_unavailable_until_it_is_back() {
     assert!(!folder.file().exists(), "an empty file in its place would know nothing");
     fs::rename(&aside, folder.file()).unwrap();
     assert_eq!(state(&store, attempt.operation).await, Some(State::Running));
-    store.finish(attempt, reply(b"done")).await.unwrap();
+    store.finish(attempt, Arc::new(reply(b"done"))).await.unwrap();
 }
 
 #[tokio::test]
@@ -35,11 +35,11 @@ async fn a_copy_in_the_place_of_the_file_is_used_from_then_on() {
     for name in ["operations.db", "operations.db-wal", "operations.db-shm"] {
         fs::remove_file(folder.0.join(name)).unwrap();
     }
-    assert!(is_unavailable(&store.finish(attempt, reply(b"lost")).await));
+    assert!(is_unavailable(&store.finish(attempt, Arc::new(reply(b"lost"))).await));
     fs::rename(&copy, folder.file()).unwrap();
     assert_eq!(state(&store, attempt.operation).await, Some(State::Running));
     assert_eq!(state(&store, later.operation).await, None);
-    store.finish(attempt, reply(b"done")).await.unwrap();
+    store.finish(attempt, Arc::new(reply(b"done"))).await.unwrap();
 }
 
 #[tokio::test]
@@ -55,5 +55,5 @@ async fn a_file_that_others_keep_locked_is_unavailable_until_they_let_go() {
     }
     assert_eq!(state(&store, attempt.operation).await, Some(State::Running), "who reads does not wait");
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
-    store.finish(attempt, reply(b"done")).await.unwrap();
+    store.finish(attempt, Arc::new(reply(b"done"))).await.unwrap();
 }

@@ -69,7 +69,7 @@ async fn writes_until_it_is_killed() {
 async fn write_on(store: Arc<SqliteStore>) {
     loop {
         let attempt = running(&store).await;
-        store.finish(attempt, reply(attempt.operation.to_string().as_bytes())).await.unwrap();
+        store.finish(attempt, Arc::new(reply(attempt.operation.to_string().as_bytes()))).await.unwrap();
         println!("said: {}", attempt.operation);
     }
 }
@@ -104,7 +104,7 @@ async fn claims_what_there_is() {
     while store.counts().await.unwrap().succeeded < 200 {
         for claimed in store.claim(lease, 3).await.unwrap() {
             println!("said: {}", claimed.attempt.operation);
-            store.finish(claimed.attempt, reply(b"done")).await.unwrap();
+            store.finish(claimed.attempt, Arc::new(reply(b"done"))).await.unwrap();
         }
         tokio::task::yield_now().await;
     }

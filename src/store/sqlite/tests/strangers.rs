@@ -39,7 +39,7 @@ async fn only_the_operation_itself_is_unreadable() {
     for (place, id) in ids.iter().enumerate() {
         let attempt = Attempt { operation: *id, number: 1 };
         let read = store.read(*id, Some(&owner), Part::Status).await;
-        let finished = store.finish(attempt, reply(b"done")).await;
+        let finished = store.finish(attempt, Arc::new(reply(b"done"))).await;
         match place % 2 {
             0 => assert!(matches!((read, finished), (Err(StoreError::Unreadable(_)), Err(StoreError::Unreadable(_))))),
             _ => assert!(read.unwrap().is_some() && finished.unwrap().state == State::Succeeded),
