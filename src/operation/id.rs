@@ -21,6 +21,18 @@ impl OperationId {
         Self(Uuid::new_v4())
     }
 
+    /// The id as 16 bytes, for stores that keep it so.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.into_bytes()
+    }
+
+    /// The id that [`to_bytes`](Self::to_bytes) gave.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
     /// Writes the id into `buffer` and returns it as text.
     pub(crate) fn encode(self, buffer: &mut [u8; TEXT_LENGTH]) -> &str {
         self.0.as_hyphenated().encode_lower(buffer)
@@ -83,6 +95,17 @@ mod tests {
         let id = OperationId::random();
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.to_string().len(), TEXT_LENGTH);
+    }
+
+    #[test]
+    fn bytes_round_trip() {
+        let id = OperationId::random();
+        assert_eq!(OperationId::from_bytes(id.to_bytes()), id);
+        let text = "0b5a4d0e-7d5c-4f0a-9a35-3f8f6ec1c1aa";
+        assert_eq!(
+            OperationId::from_bytes(0x0b5a4d0e_7d5c_4f0a_9a35_3f8f6ec1c1aa_u128.to_be_bytes()).to_string(),
+            text
+        );
     }
 
     #[test]
