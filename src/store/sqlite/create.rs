@@ -1,0 +1,98 @@
+//! How operations come to be.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::{
+    super::{
+        StoreError,
+        contract::{Created, LeaseId, NewOperation},
+    },
+    batch::{Batch, Write},
+    database::unavailable,
+    kept::{Kept, bytes, get, millis, name, select, state_number},
+};
+use crate::operation::{Key, Owner, Refused, State};
+
+/// SQLite takes no more in one piece.
+pub(super) const LARGEST_RECORD: usize = 999_000_000;
+
+#[derive(Debug)]
+pub(super) struct Create(pub(super) NewOperation);
+
+impl Write for Create {
+    type Answer = Created;
+
+    async fn write(&self, batch: &mut Batch) -> Result<Created, StoreError> {
+        let operation = &self.0;
+        if let Some(lease) = operation.lease {
+            batch.hold(lease).await?;
+        }
+        if let Some(key) = operation.key
+            && let Some(existing) = batch.under(key).await?
+        {
+            return Ok(existing);
+        }
+        let request = match operation.request.as_ref().map(|request| request.to_record()) {
+            Some(Some(record)) if record.len() <= LARGEST_RECORD => Some(record),
+            Some(_) => return Err(StoreError::Unsupported("a request of that size")),
+            None => None,
+        };
+        let life = operation.life();
+        let runs_until = operation.terms.max_run_time().map(|longest| millis(batch.now.after(longest)));
+        let lane = request.as_ref().map(|_| lane(operation.owner.as_ref(), operation.terms.route()));
+        let insert = sqlx::query(
+            "INSERT INTO operations (id, owner, created, state, attempt, failures, lease, due, lane, terms, key, asked) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        )
+        .bind(bytes(operation.id))
+        .bind(name(operation.owner.as_ref()))
+        .bind(millis(batch.now))
+        .bind(state_number(life.state))
+        .bind(i64::from(life.attempt))
+        .bind(i64::from(life.failures))
+        .bind(operation.lease.map(|lease| lease.0))
+        .bind(runs_until.filter(|_| life.state == State::Running))
+        .bind(lane)
+        .bind(operation.terms.to_record())
+        .bind(operation.key.map(|key| key.name.to_vec()))
+        .bind(operation.key.map(|key| key.request.to_vec()));
+        let number: i64 = match batch.one(insert).await? {
+            Some(row) => get(&row, 0)?,
+            None => return Err(unavailable(sqlx::Error::RowNotFound)),
+        };
+        if let Some(record) = request {
+            let keep = "INSERT INTO requests (operation, record) VALUES (?, ?)";
+            batch.execute(sqlx::query(keep).bind(number).bind(record)).await?;
+        }
+        Ok(Created::New { at: batch.now })
+    }
+}
+
+impl Batch {
+    /// Refuses where the lease is over.
+    pub(super) async fn hold(&mut self, lease: LeaseId) -> Result<(), StoreError> {
+        let held = sqlx::query("SELECT 1 FROM leases WHERE id = ? AND until > ?").bind(lease.0).bind(millis(self.now));
+        self.one(held).await?.map(|_| ()).ok_or(StoreError::Refused(Refused::LeaseOver))
+    }
+
+    /// What was created under this key, if it is still kept.
+    async fn under(&mut self, key: Key) -> Result<Option<Created>, StoreError> {
+        let expired = "DELETE FROM operations WHERE key = ? AND state >= 2 AND due <= ?";
+        self.execute(sqlx::query(expired).bind(key.name.to_vec()).bind(millis(self.now))).await?;
+        let asked = sqlx::query("SELECT asked FROM operations WHERE key = ?").bind(key.name.to_vec());
+        let Some(asked) = self.one(asked).await? else { return Ok(None) };
+        if get::<&[u8]>(&asked, 0)? != key.request {
+            return Ok(Some(Created::KeyTaken));
+        }
+        let existing = self.one(sqlx::query(select!("WHERE key = ?")).bind(key.name.to_vec())).await?;
+        existing.map(|row| Ok(Created::Existing(Kept::of(&row)?.snapshot))).transpose()
+    }
+}
+
+/// The operations of one owner and route as a number. That others may share it makes no difference but to whose turn it
+/// is.
+fn lane(owner: Option<&Owner>, route: &str) -> i64 {
+    let mut hasher = DefaultHasher::new();
+    (owner.map(Owner::as_str), route).hash(&mut hasher);
+    hasher.finish().cast_signed()
+}

@@ -1,0 +1,117 @@
+//! The connections to the file, and what becomes of them when the file goes away.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::sync::Mutex;
+
+use super::{
+    super::StoreError,
+    SqliteOptions,
+    open::{self, OpenError},
+};
+
+/// So many read at once.
+const READERS: u32 = 4;
+
+/// Above this, the log is cut once what it holds is in the file.
+const LARGEST_IDLE_LOG: &str = "67108864";
+
+/// What cannot be done now.
+pub(super) fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Unavailable(Box::new(error))
+}
+
+/// The file at a path.
+#[derive(Debug)]
+pub(super) struct Database {
+    path: PathBuf,
+    options: SqliteOptions,
+    current: Mutex<Arc<Connections>>,
+}
+
+/// The connections to one file.
+#[derive(Debug)]
+pub(super) struct Connections {
+    file: FileIdentity,
+    options: SqliteConnectOptions,
+    /// The only one that writes, while it does not.
+    pub(super) writer: Mutex<Option<SqliteConnection>>,
+    pub(super) readers: SqlitePool,
+}
+
+impl Database {
+    /// Opens the file, or makes it.
+    pub(super) async fn open(path: PathBuf, options: SqliteOptions) -> Result<Self, OpenError> {
+        let opened = Connections::open(&path, &options, true).await?;
+        Ok(Self { path, options, current: Mutex::new(Arc::new(opened)) })
+    }
+
+    /// The connections to the file that is at the path now. A file that has been removed would go on to take writes that
+    /// nobody ever finds again, and is not made anew: an empty one would know nothing of what was accepted.
+    pub(super) async fn connections(&self) -> Result<Arc<Connections>, StoreError> {
+        let there = FileIdentity::of(&self.path).map_err(unavailable)?;
+        let mut current = self.current.lock().await;
+        if current.file != there {
+            *current = Arc::new(Connections::open(&self.path, &self.options, false).await.map_err(unavailable)?);
+        }
+        Ok(Arc::clone(&current))
+    }
+}
+
+impl Connections {
+    async fn open(path: &Path, options: &SqliteOptions, create: bool) -> Result<Self, OpenError> {
+        let SqliteOptions { flush, patience } = *options;
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(patience).disable_statement_logging();
+        open::prepare(path, &options, create).await?;
+        let options = options
+            .synchronous(if flush { SqliteSynchronous::Full } else { SqliteSynchronous::Normal })
+            .pragma("journal_size_limit", LARGEST_IDLE_LOG);
+        let writer = options.connect().await?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(patience + Duration::from_secs(1))
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false);
+        let readers = pool.connect_lazy_with(options.clone().pragma("query_only", "ON"));
+        let file = FileIdentity::of(path).map_err(OpenError::File)?;
+        let mut opened = Self { file, options, writer: Mutex::new(Some(writer)), readers };
+        if let Some(writer) = opened.writer.get_mut() {
+            open::audit(writer, flush).await?;
+        }
+        Ok(opened)
+    }
+
+    /// Another connection to write with.
+    pub(super) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
+        self.options.connect().await.map_err(unavailable)
+    }
+}
+
+/// What tells a file from one that has taken its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileIdentity(u64, u64);
+
+impl FileIdentity {
+    #[cfg(unix)]
+    fn of(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let file = path.metadata()?;
+        Ok(Self(file.dev(), file.ino()))
+    }
+
+    /// Where no file can be removed or replaced that is open.
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> io::Result<Self> {
+        path.metadata().map(|_| Self(0, 0))
+    }
+}

@@ -1,0 +1,224 @@
+//! What becomes of operations: steps along the table of a [`Life`].
+
+use super::{
+    super::{
+        StoreError,
+        contract::{Attempt, Cancellation, FailedAttempt, Finished},
+    },
+    batch::{Batch, Write},
+    create::LARGEST_RECORD,
+    kept::{Kept, bytes, millis, name, select, state_number, write_failed},
+};
+use crate::operation::{Ending, Failure, Life, OperationId, Owner, Refused, Reply, Report, State, Step};
+
+#[derive(Debug)]
+pub(super) struct Finish(pub(super) Attempt, pub(super) Reply);
+
+impl Write for Finish {
+    type Answer = Finished;
+
+    async fn write(&self, batch: &mut Batch) -> Result<Finished, StoreError> {
+        let Self(attempt, reply) = self;
+        let kept = batch.attempted(*attempt).await?;
+        if reply.size() <= LARGEST_RECORD {
+            return batch.finish(&kept, *attempt, reply).await;
+        }
+        batch.finish(&kept, *attempt, &Reply::none(Ending::Failed(Failure::ReplyTooLarge))).await
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Cancel(pub(super) OperationId, pub(super) Option<Owner>);
+
+impl Write for Cancel {
+    type Answer = Cancellation;
+
+    async fn write(&self, batch: &mut Batch) -> Result<Cancellation, StoreError> {
+        let owned = sqlx::query(select!("WHERE id = ? AND owner IS ? AND (state < 2 OR due > ?)"))
+            .bind(bytes(self.0))
+            .bind(name(self.1.as_ref()))
+            .bind(millis(batch.now));
+        let Some(row) = batch.one(owned).await? else { return Ok(Cancellation::Unknown) };
+        let kept = Kept::of(&row)?;
+        match kept.snapshot.life.step(Step::Cancel) {
+            Ok(life) => {
+                let canceled = batch.end(&kept, life, &Reply::none(Ending::Canceled), None).await?;
+                Ok(Cancellation::Canceled(canceled))
+            }
+            Err(_ended) => Ok(Cancellation::AlreadyEnded),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Forget(pub(super) OperationId, pub(super) Option<Owner>);
+
+impl Write for Forget {
+    type Answer = bool;
+
+    async fn write(&self, batch: &mut Batch) -> Result<bool, StoreError> {
+        let forget = sqlx::query("DELETE FROM operations WHERE id = ? AND owner IS ? AND state >= 2 AND due > ?")
+            .bind(bytes(self.0))
+            .bind(name(self.1.as_ref()))
+            .bind(millis(batch.now));
+        Ok(batch.execute(forget).await? > 0)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Tell(pub(super) Attempt, pub(super) Report);
+
+impl Write for Tell {
+    type Answer = ();
+
+    async fn write(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        let Self(attempt, report) = self;
+        let kept = batch.attempted(*attempt).await?;
+        kept.snapshot.life.step(Step::HandBack { attempt: attempt.number })?;
+        let tell = sqlx::query(
+            "UPDATE operations SET report = ?2, fraction = ?3, message = ?4 \
+             WHERE number = ?1 AND state = 1 AND attempt = ?5 AND ifnull(report, 0) < ?2",
+        )
+        .bind(kept.number)
+        .bind(report.number.cast_signed())
+        .bind(report.progress.fraction())
+        .bind(report.progress.text().to_owned())
+        .bind(i64::from(attempt.number));
+        batch.execute(tell).await?;
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Retry(pub(super) Attempt, pub(super) Failure);
+
+impl Write for Retry {
+    type Answer = Option<Finished>;
+
+    async fn write(&self, batch: &mut Batch) -> Result<Option<Finished>, StoreError> {
+        let kept = batch.attempted(self.0).await?;
+        batch.retry(&kept, self.0, self.1).await
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct HandBack(pub(super) Attempt);
+
+impl Write for HandBack {
+    type Answer = Option<Finished>;
+
+    async fn write(&self, batch: &mut Batch) -> Result<Option<Finished>, StoreError> {
+        let kept = batch.attempted(self.0).await?;
+        if kept.lane.is_none() {
+            let interrupted = Reply::none(Ending::Failed(Failure::Interrupted));
+            return batch.finish(&kept, self.0, &interrupted).await.map(Some);
+        }
+        let life = kept.snapshot.life.step(Step::HandBack { attempt: self.0.number })?;
+        batch.queue(&kept, life, None, None).await?;
+        Ok(None)
+    }
+}
+
+impl Batch {
+    /// The operation of this attempt, if it is still kept.
+    async fn attempted(&mut self, attempt: Attempt) -> Result<Kept, StoreError> {
+        let found = sqlx::query(select!("WHERE id = ? AND (state < 2 OR due > ?)"))
+            .bind(bytes(attempt.operation))
+            .bind(millis(self.now));
+        Kept::of(&self.one(found).await?.ok_or(Refused::Unknown)?)
+    }
+
+    async fn finish(&mut self, kept: &Kept, attempt: Attempt, reply: &Reply) -> Result<Finished, StoreError> {
+        let life = kept.snapshot.life.step(Step::Finish { attempt: attempt.number, end: reply.state() })?;
+        self.end(kept, life, reply, None).await
+    }
+
+    /// Ends what has run for too long.
+    pub(super) async fn time_out(&mut self, kept: &Kept) -> Result<Finished, StoreError> {
+        let life = kept.snapshot.life.step(Step::TimeOut { attempt: kept.snapshot.life.attempt })?;
+        self.end(kept, life, &Reply::none(Ending::Failed(Failure::TimedOut)), None).await
+    }
+
+    /// Queues what can be run again, and ends what cannot.
+    pub(super) async fn retry(
+        &mut self,
+        kept: &Kept,
+        attempt: Attempt,
+        failure: Failure,
+    ) -> Result<Option<Finished>, StoreError> {
+        let terms = &kept.snapshot.terms;
+        let max_attempts = if kept.lane.is_some() { terms.max_attempts() } else { 0 };
+        let life = kept.snapshot.life.step(Step::Retry { attempt: attempt.number, max_attempts })?;
+        let mut failed = kept.snapshot.failed_attempts.clone();
+        failed.push(FailedAttempt { number: attempt.number, failure, at: self.now });
+        let failed = Some(write_failed(&failed));
+        if life.state == State::Failed {
+            return self.end(kept, life, &Reply::none(Ending::Failed(failure)), failed).await.map(Some);
+        }
+        let rested = millis(self.now.after(terms.backoff(life.failures)));
+        self.queue(kept, life, Some(rested), failed).await?;
+        Ok(None)
+    }
+
+    /// What was reported goes with the attempt that reported it.
+    async fn queue(
+        &mut self,
+        kept: &Kept,
+        life: Life,
+        rested: Option<i64>,
+        failed: Option<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        let queue = sqlx::query(
+            "UPDATE operations SET state = 0, failures = ?4, lease = NULL, due = ?5, failed = ifnull(?6, failed), \
+             report = NULL, fraction = NULL, message = NULL \
+             WHERE number = ?1 AND state = ?2 AND attempt = ?3",
+        );
+        let queue = queue
+            .bind(kept.number)
+            .bind(state_number(kept.snapshot.life.state))
+            .bind(i64::from(kept.snapshot.life.attempt))
+            .bind(i64::from(life.failures))
+            .bind(rested)
+            .bind(failed);
+        self.execute(queue).await?;
+        Ok(())
+    }
+
+    async fn end(
+        &mut self,
+        kept: &Kept,
+        life: Life,
+        reply: &Reply,
+        failed: Option<Vec<u8>>,
+    ) -> Result<Finished, StoreError> {
+        let Kept { number, snapshot, .. } = kept;
+        let failure = match reply.ending() {
+            Ending::Failed(failure) => Some(failure),
+            Ending::Replied | Ending::Canceled => None,
+        };
+        let end = sqlx::query(
+            "UPDATE operations SET state = ?4, failures = ?5, lease = NULL, lane = NULL, due = ?6, ended = ?7, \
+             failure = ?8, status = ?9, size = ?10, failed = ifnull(?11, failed) \
+             WHERE number = ?1 AND state = ?2 AND attempt = ?3",
+        );
+        let end = end
+            .bind(number)
+            .bind(state_number(snapshot.life.state))
+            .bind(i64::from(snapshot.life.attempt))
+            .bind(state_number(life.state))
+            .bind(i64::from(life.failures))
+            .bind(millis(self.now.after(snapshot.terms.retention())))
+            .bind(millis(self.now))
+            .bind(failure.map(Failure::as_str))
+            .bind(reply.status_or_none().map(|status| i64::from(status.as_u16())))
+            .bind(i64::try_from(reply.size()).unwrap_or(i64::MAX))
+            .bind(failed);
+        self.execute(end).await?;
+        if reply.size() > 0 {
+            let keep = sqlx::query("INSERT INTO replies (operation, record) VALUES (?, ?)");
+            self.execute(keep.bind(number).bind(reply.to_record())).await?;
+        }
+        let run_time = self.now.since(snapshot.created);
+        Ok(Finished { state: life.state, failure, terms: snapshot.terms.clone(), run_time })
+    }
+}
