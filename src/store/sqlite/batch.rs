@@ -15,6 +15,7 @@ use super::{
     super::{StoreError, StoreFuture, engine::Batches},
     database::{Database, unavailable},
     kept::{get, now, timestamp},
+    room::Room,
 };
 use crate::operation::Timestamp;
 
@@ -64,15 +65,16 @@ pub(super) struct Batch {
     connection: SqliteConnection,
     /// The moment of all that is written: the store's time once nobody else could write any more.
     pub(super) now: Timestamp,
+    pub(super) room: Room,
 }
 
 pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
 
 impl Batch {
-    async fn begin(mut connection: SqliteConnection) -> Result<Self, StoreError> {
+    async fn begin(mut connection: SqliteConnection, room: Room) -> Result<Self, StoreError> {
         sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.map_err(unavailable)?;
         let row = sqlx::query(concat!("SELECT ", now!())).fetch_one(&mut connection).await.map_err(unavailable)?;
-        Ok(Self { now: timestamp(get(&row, 0)?), connection })
+        Ok(Self { now: timestamp(get(&row, 0)?), connection, room })
     }
 
     async fn commit(mut self) -> Result<SqliteConnection, StoreError> {
@@ -138,7 +140,7 @@ async fn try_together(
         Some(connection) => connection,
         None => connections.connect().await?,
     };
-    let mut batch = Batch::begin(connection).await?;
+    let mut batch = Batch::begin(connection, database.room()).await?;
     let mut written = Vec::with_capacity(writes.len());
     for (number, write) in writes.iter().enumerate() {
         if answers[number].is_some() {

@@ -10,11 +10,9 @@ use super::{
     batch::{Batch, Write},
     database::unavailable,
     kept::{Kept, bytes, get, millis, name, select, state_number},
+    room::LARGEST_RECORD,
 };
 use crate::operation::{Key, Owner, Refused, State};
-
-/// SQLite takes no more in one piece.
-pub(super) const LARGEST_RECORD: usize = 999_000_000;
 
 #[derive(Debug)]
 pub(super) struct Create(pub(super) NewOperation);
@@ -32,6 +30,7 @@ impl Write for Create {
         {
             return Ok(existing);
         }
+        batch.admit(&operation.terms).await?;
         let request = match operation.request.as_ref().map(|request| request.to_record()) {
             Some(Some(record)) if record.len() <= LARGEST_RECORD => Some(record),
             Some(_) => return Err(StoreError::Unsupported("a request of that size")),

@@ -17,6 +17,7 @@ use super::{
     super::StoreError,
     SqliteOptions,
     open::{self, OpenError},
+    room::Room,
 };
 
 /// So many read at once.
@@ -55,6 +56,11 @@ impl Database {
         Ok(Self { path, options, current: Mutex::new(Arc::new(opened)) })
     }
 
+    /// How much may be kept in it.
+    pub(super) fn room(&self) -> Room {
+        self.options.room
+    }
+
     /// The connections to the file that is at the path now. A file that has been removed would go on to take writes that
     /// nobody ever finds again, and is not made anew: an empty one would know nothing of what was accepted.
     pub(super) async fn connections(&self) -> Result<Arc<Connections>, StoreError> {
@@ -69,7 +75,7 @@ impl Database {
 
 impl Connections {
     async fn open(path: &Path, options: &SqliteOptions, create: bool) -> Result<Self, OpenError> {
-        let SqliteOptions { flush, patience } = *options;
+        let SqliteOptions { flush, patience, .. } = *options;
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(patience).disable_statement_logging();
         open::prepare(path, &options, create).await?;
         let options = options

@@ -6,8 +6,8 @@ use super::{
         contract::{Attempt, Cancellation, FailedAttempt, Finished},
     },
     batch::{Batch, Write},
-    create::LARGEST_RECORD,
     kept::{Kept, bytes, millis, name, select, state_number, write_failed},
+    room::LARGEST_RECORD,
 };
 use crate::operation::{Ending, Failure, Life, OperationId, Owner, Refused, Reply, Report, State, Step};
 
@@ -20,7 +20,7 @@ impl Write for Finish {
     async fn write(&self, batch: &mut Batch) -> Result<Finished, StoreError> {
         let Self(attempt, reply) = self;
         let kept = batch.attempted(*attempt).await?;
-        if reply.size() <= LARGEST_RECORD {
+        if reply.size() <= LARGEST_RECORD && batch.fits(reply.size() as u64).await? {
             return batch.finish(&kept, *attempt, reply).await;
         }
         batch.finish(&kept, *attempt, &Reply::none(Ending::Failed(Failure::ReplyTooLarge))).await

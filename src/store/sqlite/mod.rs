@@ -18,6 +18,7 @@ mod kept;
 mod lease;
 mod open;
 mod read;
+mod room;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub use open::OpenError;
 use self::{
     batch::{Writer, write_together},
     database::Database,
+    room::Room,
     sweep::{Places, Sweep},
 };
 use super::{
@@ -50,11 +52,12 @@ const LARGEST_BATCH: usize = 256;
 pub struct SqliteOptions {
     flush: bool,
     patience: Duration,
+    room: Room,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { flush: true, patience: Duration::from_secs(5) }
+        Self { flush: true, patience: Duration::from_secs(5), room: Room::UNLIMITED }
     }
 }
 
@@ -76,6 +79,21 @@ impl SqliteOptions {
     /// How long to wait for another process that writes before the store is said to be unavailable. Default: 5 seconds.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// How many operations are kept at most, whatever their state; another is refused with [`StoreError::Full`]. Default:
+    /// as many as there is room for on the disk.
+    pub fn max_kept_operations(mut self, operations: u64) -> Self {
+        self.room.operations = operations;
+        self
+    }
+
+    /// How many bytes all kept replies have together at most. A reply that does not fit ends its operation as
+    /// `reply-too-large`; so that this is rare, operations are refused with [`StoreError::Full`] before. Default: as many
+    /// as there is room for on the disk.
+    pub fn max_kept_bytes(mut self, bytes: u64) -> Self {
+        self.room.bytes = bytes;
         self
     }
 

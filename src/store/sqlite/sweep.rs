@@ -14,6 +14,9 @@ use super::{
 };
 use crate::operation::Failure;
 
+/// Once so many bytes of replies have been forgotten, the rest waits for the next sweep, and lets others write before.
+const BYTES: i64 = 64 << 20;
+
 /// So many pages are given back at once.
 const PAGES: &str = "PRAGMA incremental_vacuum(1000)";
 
@@ -54,12 +57,16 @@ impl Write for Sweep {
 impl Sweep {
     async fn expire(&self, batch: &mut Batch, swept: &mut Swept) -> Result<(), StoreError> {
         let expire = sqlx::query(
-            "DELETE FROM operations WHERE number IN \
-             (SELECT number FROM operations WHERE state IN (2, 3, 4) AND due <= ? LIMIT ?) RETURNING id",
+            "DELETE FROM operations WHERE number IN (SELECT number FROM (\
+                 SELECT number, sum(size) OVER (ORDER BY number) - size AS bytes_before FROM (\
+                     SELECT number, size FROM operations WHERE state IN (2, 3, 4) AND due <= ? LIMIT ?\
+                 )) WHERE bytes_before < ?) RETURNING id",
         );
-        let expired = batch.all(expire.bind(millis(batch.now)).bind(limit(self.limit))).await?;
-        swept.more |= expired.len() >= self.limit;
+        let now = millis(batch.now);
+        let expired = batch.all(expire.bind(now).bind(limit(self.limit)).bind(BYTES)).await?;
         swept.expired = expired.iter().map(|row| id(row, 0)).collect::<Result<_, _>>()?;
+        let rest = sqlx::query("SELECT 1 FROM operations WHERE state IN (2, 3, 4) AND due <= ? LIMIT 1");
+        swept.more |= batch.one(rest.bind(now)).await?.is_some();
         Ok(())
     }
 

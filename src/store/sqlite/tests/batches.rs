@@ -56,10 +56,25 @@ async fn fill_up(store: &SqliteStore) {
 }
 
 #[tokio::test]
+async fn r7_no_more_is_kept_than_may_be() {
+    let folder = Folder::new();
+    let options = SqliteOptions::new().max_kept_operations(3).max_kept_bytes(1_000);
+    let store = options.open(folder.file()).await.unwrap();
+    let (one, two) = (running(&store).await, running(&store).await);
+    let finished = store.finish(one, reply(&[b'x'; 1_001])).await.unwrap();
+    assert_eq!(finished.failure, Some(Failure::ReplyTooLarge));
+    store.finish(two, reply(&[b'x'; 900])).await.unwrap();
+    assert!(matches!(store.create(detached()).await, Err(StoreError::Full)), "no room for its reply");
+    assert!(store.forget(two.operation, None).await.unwrap());
+    (running(&store).await, running(&store).await);
+    assert!(matches!(store.create(detached()).await, Err(StoreError::Full)), "three are kept");
+}
+
+#[tokio::test]
 async fn large_replies_come_back_whole() {
     let folder = Folder::new();
     let store = SqliteStore::open(folder.file()).await.unwrap();
-    let body: Vec<u8> = (0..128_u32 << 20).map(|number| (number * 7 >> 3) as u8).collect();
+    let body: Vec<u8> = (0..128_u32 << 20).map(|number| (number.wrapping_mul(7) >> 3) as u8).collect();
     let attempt = running(&store).await;
     store.finish(attempt, reply(&body)).await.unwrap();
     let kept = store.read(attempt.operation, None, Part::Reply).await.unwrap().unwrap();

@@ -73,9 +73,9 @@ async fn what_cannot_be_read_is_forgotten_in_time() {
     let folder = Folder::new();
     let store = SqliteStore::open(folder.file()).await.unwrap();
     let brief = || NewOperation { terms: terms(Policy::new().retention(SOON)), ..queued() };
-    let (id, other) = (brief(), brief());
-    let ids = [id.id, other.id];
-    for operation in [id, other] {
+    let (one, other) = (brief(), brief());
+    let ids = [one.id, other.id];
+    for operation in [one, other] {
         let id = operation.id;
         store.create(operation).await.unwrap();
         store.cancel(id, None).await.unwrap();
