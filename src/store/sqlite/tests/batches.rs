@@ -66,7 +66,9 @@ async fn r7_no_more_is_kept_than_may_be() {
     store.finish(two, reply(&[b'x'; 900])).await.unwrap();
     assert!(matches!(store.create(detached()).await, Err(StoreError::Full)), "no room for its reply");
     assert!(store.forget(two.operation, None).await.unwrap());
-    (running(&store).await, running(&store).await);
+    for _ in 0..2 {
+        running(&store).await;
+    }
     assert!(matches!(store.create(detached()).await, Err(StoreError::Full)), "three are kept");
 }
 
