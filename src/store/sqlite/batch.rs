@@ -72,8 +72,8 @@ pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
 
 impl Batch {
     async fn begin(mut connection: SqliteConnection, room: Room) -> Result<Self, StoreError> {
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.map_err(unavailable)?;
-        let row = sqlx::query(concat!("SELECT ", now!())).fetch_one(&mut connection).await.map_err(unavailable)?;
+        let begin = sqlx::query(concat!("BEGIN IMMEDIATE; SELECT ", now!()));
+        let row = begin.fetch_one(&mut connection).await.map_err(unavailable)?;
         Ok(Self { now: timestamp(get(&row, 0)?), connection, room })
     }
 

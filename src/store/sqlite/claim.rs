@@ -14,7 +14,7 @@ use super::{
     batch::{Batch, Write},
     kept::{self, Kept, get, limit, millis, select},
 };
-use crate::operation::{Step, StoredRequest};
+use crate::operation::{Refused, Step, StoredRequest};
 
 /// How long what this release cannot read is left to others.
 const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
@@ -53,6 +53,12 @@ impl Write for Claim {
 }
 
 impl Batch {
+    /// Refuses where the lease is over.
+    async fn hold(&mut self, lease: LeaseId) -> Result<(), StoreError> {
+        let held = sqlx::query("SELECT 1 FROM leases WHERE id = ? AND until > ?").bind(lease.0).bind(millis(self.now));
+        Ok(self.one(held).await?.map(|_| ()).ok_or(Refused::LeaseOver)?)
+    }
+
     /// Lets what has rested be claimed.
     pub(super) async fn end_rests(&mut self, most: usize) -> Result<u64, StoreError> {
         let rested = sqlx::query(

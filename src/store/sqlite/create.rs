@@ -5,10 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::{
     super::{
         StoreError,
-        contract::{Created, LeaseId, NewOperation},
+        contract::{Created, NewOperation},
     },
     batch::{Batch, Write},
-    database::unavailable,
     kept::{Kept, bytes, get, millis, name, select, state_number},
     room::LARGEST_RECORD,
 };
@@ -22,9 +21,6 @@ impl Write for Create {
 
     async fn write(&self, batch: &mut Batch) -> Result<Created, StoreError> {
         let operation = &self.0;
-        if let Some(lease) = operation.lease {
-            batch.hold(lease).await?;
-        }
         if let Some(key) = operation.key
             && let Some(existing) = batch.under(key).await?
         {
@@ -41,7 +37,8 @@ impl Write for Create {
         let lane = request.as_ref().map(|_| lane(operation.owner.as_ref(), operation.terms.route()));
         let insert = sqlx::query(
             "INSERT INTO operations (id, owner, created, state, attempt, failures, lease, due, lane, terms, key, asked) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 \
+             WHERE ?7 IS NULL OR EXISTS (SELECT 1 FROM leases WHERE leases.id = ?7 AND until > ?3) RETURNING number",
         )
         .bind(bytes(operation.id))
         .bind(name(operation.owner.as_ref()))
@@ -55,31 +52,26 @@ impl Write for Create {
         .bind(operation.terms.to_record())
         .bind(operation.key.map(|key| key.name.to_vec()))
         .bind(operation.key.map(|key| key.request.to_vec()));
-        let number: i64 = match batch.one(insert).await? {
-            Some(row) => get(&row, 0)?,
-            None => return Err(unavailable(sqlx::Error::RowNotFound)),
-        };
+        let inserted = batch.one(insert).await?.ok_or(Refused::LeaseOver)?;
         if let Some(record) = request {
             let keep = "INSERT INTO requests (operation, record) VALUES (?, ?)";
-            batch.execute(sqlx::query(keep).bind(number).bind(record)).await?;
+            batch.execute(sqlx::query(keep).bind(get::<i64>(&inserted, 0)?).bind(record)).await?;
         }
         Ok(Created::New { at: batch.now })
     }
 }
 
 impl Batch {
-    /// Refuses where the lease is over.
-    pub(super) async fn hold(&mut self, lease: LeaseId) -> Result<(), StoreError> {
-        let held = sqlx::query("SELECT 1 FROM leases WHERE id = ? AND until > ?").bind(lease.0).bind(millis(self.now));
-        self.one(held).await?.map(|_| ()).ok_or(StoreError::Refused(Refused::LeaseOver))
-    }
-
     /// What was created under this key, if it is still kept.
     async fn under(&mut self, key: Key) -> Result<Option<Created>, StoreError> {
-        let expired = "DELETE FROM operations WHERE key = ? AND state >= 2 AND due <= ?";
-        self.execute(sqlx::query(expired).bind(key.name.to_vec()).bind(millis(self.now))).await?;
-        let asked = sqlx::query("SELECT asked FROM operations WHERE key = ?").bind(key.name.to_vec());
-        let Some(asked) = self.one(asked).await? else { return Ok(None) };
+        let asked = sqlx::query("SELECT asked, state >= 2 AND due <= ?2 FROM operations WHERE key = ?1");
+        let asked = self.one(asked.bind(key.name.to_vec()).bind(millis(self.now))).await?;
+        let Some(asked) = asked else { return Ok(None) };
+        if get::<Option<bool>>(&asked, 1)? == Some(true) {
+            let expired = sqlx::query("DELETE FROM operations WHERE key = ?");
+            self.execute(expired.bind(key.name.to_vec())).await?;
+            return Ok(None);
+        }
         if get::<&[u8]>(&asked, 0)? != key.request {
             return Ok(Some(Created::KeyTaken));
         }

@@ -194,10 +194,12 @@ impl Batch {
         failed: Option<Vec<u8>>,
     ) -> Result<Finished, StoreError> {
         let Kept { number, snapshot, .. } = kept;
+        let reply_record = (reply.size() > 0).then(|| reply.to_record());
         let end = sqlx::query(
             "UPDATE operations SET state = ?4, failures = ?5, lease = NULL, lane = NULL, due = ?6, ended = ?7, \
              failure = ?8, status = ?9, size = ?10, failed = ifnull(?11, failed) \
-             WHERE number = ?1 AND state = ?2 AND attempt = ?3",
+             WHERE number = ?1 AND state = ?2 AND attempt = ?3; \
+             INSERT INTO replies (operation, record) SELECT ?1, ?12 WHERE ?12 IS NOT NULL",
         );
         let end = end
             .bind(number)
@@ -210,12 +212,9 @@ impl Batch {
             .bind(reply.ending().failure().map(Failure::as_str))
             .bind(reply.status_or_none().map(|status| i64::from(status.as_u16())))
             .bind(i64::try_from(reply.size()).unwrap_or(i64::MAX))
-            .bind(failed);
+            .bind(failed)
+            .bind(reply_record);
         self.execute(end).await?;
-        if reply.size() > 0 {
-            let keep = sqlx::query("INSERT INTO replies (operation, record) VALUES (?, ?)");
-            self.execute(keep.bind(number).bind(reply.to_record())).await?;
-        }
         let run_time = self.now.since(snapshot.created);
         Ok(Finished::with(reply, snapshot.terms.clone(), run_time, snapshot.life.state == State::Running))
     }

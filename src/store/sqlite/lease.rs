@@ -43,7 +43,7 @@ impl Write for Renew {
 
     async fn write(&self, batch: &mut Batch) -> Result<Vec<Attempt>, StoreError> {
         let now = millis(batch.now);
-        // Where the sum would be too large it is not a whole number any more, and the end of time is taken instead.
+        // At the latest the end of time: SQLite makes a sum that is too large a fraction.
         let renew = sqlx::query(
             "UPDATE leases SET until = iif(length > 9223372036854775807 - ?2, 9223372036854775807, ?2 + length) \
              WHERE id = ?1 AND until > ?2",

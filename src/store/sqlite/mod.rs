@@ -7,6 +7,15 @@
 //! two files, `-wal` and `-shm`, which belong to it. The space of what was forgotten is used again, and given back bit by
 //! bit once a quarter of the file is free.
 //!
+//! ```no_run
+//! use tower_respond_async::store::sqlite::{OpenError, SqliteStore};
+//!
+//! # async fn open() -> Result<(), OpenError> {
+//! let store = SqliteStore::open("operations.db").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Several processes may have the file open. Only the machine's clock counts, as SQLite reads it.
 
 mod batch;

@@ -72,6 +72,22 @@ async fn r7_no_more_is_kept_than_may_be() {
     assert!(matches!(store.create(detached()).await, Err(StoreError::Full)), "three are kept");
 }
 
+/// What takes long to forget lets others write in between.
+#[tokio::test]
+async fn a_sweep_is_bounded_by_bytes_too() {
+    let folder = Folder::new();
+    let store = SqliteStore::open(folder.file()).await.unwrap();
+    for _ in 0..3 {
+        let operation = NewOperation { terms: terms(Policy::new().retention(Duration::ZERO)), ..detached() };
+        let attempt = Attempt { operation: operation.id, number: 1 };
+        store.create(operation).await.unwrap();
+        store.finish(attempt, Arc::new(reply(&vec![b'x'; 40 << 20]))).await.unwrap();
+    }
+    let (first, second) = (store.sweep(100).await.unwrap(), store.sweep(100).await.unwrap());
+    assert_eq!((first.expired.len(), first.more), (2, true));
+    assert_eq!((second.expired.len(), second.more), (1, false));
+}
+
 #[tokio::test]
 async fn large_replies_come_back_whole() {
     let folder = Folder::new();
