@@ -99,6 +99,7 @@ pub struct OperationsBuilder {
     store: Option<Arc<dyn Store>>,
     lease: Duration,
     max_waiting_bytes: usize,
+    only_accepts: bool,
 }
 
 impl Default for OperationsBuilder {
@@ -115,6 +116,7 @@ impl Default for OperationsBuilder {
             store: None,
             lease: Duration::from_secs(15),
             max_waiting_bytes: 64 * 1024 * 1024,
+            only_accepts: false,
         }
     }
 }
@@ -206,6 +208,14 @@ impl OperationsBuilder {
         self
     }
 
+    /// Whether this process leaves durable operations to the [workers](Operations::worker) of others: it stores and queues
+    /// them, and answers. Not by default: it begins them itself while it has room.
+    #[cfg(feature = "durable")]
+    pub fn only_accepts(mut self, only_accepts: bool) -> Self {
+        self.only_accepts = only_accepts;
+        self
+    }
+
     /// Takes what a configuration says, and leaves the rest as it is. Its policies are for the
     /// [layer](Operations::layer), which takes [`Config::routes`](crate::Config::routes).
     #[cfg(feature = "config")]
@@ -255,6 +265,7 @@ impl OperationsBuilder {
             owner_of: self.owner_of,
             max_operations: self.max_operations,
             max_operations_per_owner: self.max_operations_per_owner,
+            only_accepts: self.only_accepts,
         };
         if let Some(store) = self.store {
             let replica = ReplicaSettings { lease: self.lease, max_waiting_bytes: self.max_waiting_bytes };

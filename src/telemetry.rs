@@ -20,6 +20,10 @@ pub(crate) enum Reason {
     Preference,
     /// Its client hung up, and the policy says to go on.
     Disconnect,
+    /// Its client has named it, so that it is done once.
+    Key,
+    /// It is durable, and there is no room for it here.
+    Queued,
 }
 
 impl Reason {
@@ -28,6 +32,8 @@ impl Reason {
             Self::Budget => "budget",
             Self::Preference => "preference",
             Self::Disconnect => "disconnect",
+            Self::Key => "idempotency-key",
+            Self::Queued => "queued",
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod conditional;
 pub(crate) mod forwarded;
 pub(crate) mod grammar;
 pub(crate) mod hop_by_hop;
+pub(crate) mod idempotency_key;
 pub(crate) mod json;
 pub(crate) mod prefer;
 pub mod problem;

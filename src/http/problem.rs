@@ -42,9 +42,18 @@
 //!
 //! Status 416. No byte of the reply is in the range asked for. `Content-Range` gives its length.
 //!
+//! # idempotency-key-malformed
+//!
+//! Status 400. `Idempotency-Key` is not one string in quotes, of 1 to 255 printable characters.
+//!
+//! # idempotency-key-reused
+//!
+//! Status 422. Another request came under the same `Idempotency-Key` before.
+//!
 //! # unavailable
 //!
-//! Status 503. There is no capacity for another operation now.
+//! Status 503. There is no capacity for another operation now, or the store of the operations does not answer.
+//! `Retry-After` says when to ask again.
 //!
 //! Why an operation has no reply of its handler's:
 //!
@@ -147,6 +156,10 @@ kinds! {
     PreconditionFailed = "precondition-failed", PRECONDITION_FAILED, "The reply is another one than expected";
     /// No byte of the reply is in the range asked for.
     RangeNotSatisfiable = "range-not-satisfiable", RANGE_NOT_SATISFIABLE, "The reply has no such range";
+    /// The key is not one string in quotes.
+    IdempotencyKeyMalformed = "idempotency-key-malformed", BAD_REQUEST, "The idempotency key is malformed";
+    /// The key is taken by another request.
+    IdempotencyKeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request";
     /// There is no capacity for another operation.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "There is no capacity for another operation";
     /// The operation was canceled.

@@ -11,11 +11,11 @@ use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 use super::{Hub, Operations, Permit};
 use crate::{
-    operation::{Ending, OperationId, Reply, Timestamp},
+    operation::{Ending, OperationId, Owner, Reply, Timestamp},
     policy::Limit,
     replica::Replica,
     run::{OperationHandle, Runner},
-    store::{Attempt, Created, LeaseId, NewOperation, StoreError, TooLate},
+    store::{Attempt, Created, LeaseId, NewOperation, Snapshot, StoreError, TooLate},
     telemetry,
 };
 
@@ -24,13 +24,26 @@ const LEASE: Duration = Duration::from_secs(1);
 
 /// What came of an attempt to accept an operation: known already, or to be waited for.
 pub(crate) enum Acceptance {
-    Now(Result<Admission, Declined>),
+    Now(Result<Accepted, Declined>),
     Later(Accepting),
 }
 
 /// An operation that is being created. Dropping this takes it back.
 #[derive(Debug)]
-pub(crate) struct Accepting(oneshot::Receiver<Result<Admission, Declined>>);
+pub(crate) struct Accepting(oneshot::Receiver<Result<Accepted, Declined>>);
+
+/// What became of a request that was to be an operation.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    /// It is to be started at once.
+    Run(Admission),
+    /// It waits for whoever has room for it.
+    Queued { id: OperationId, created: Timestamp },
+    /// It came before, and became this.
+    Existing(Box<Snapshot>),
+    /// Another came before under the same key.
+    KeyTaken,
+}
 
 /// An operation that is in the store, and is to be started at once.
 #[derive(Debug)]
@@ -65,8 +78,24 @@ impl Hub {
         };
         match &self.operations {
             Operations::Here(_) => Acceptance::Now(self.create(operation, permit)),
-            Operations::Shared(_) => Acceptance::Later(self.create_shared(operation, permit)),
+            Operations::Shared(_) => Acceptance::Later(self.create_shared(operation, Some(permit))),
         }
+    }
+
+    /// The same for an operation that need not run here: where there is no room for it, it is queued.
+    pub(crate) fn accept_or_queue(self: &Arc<Self>, operation: NewOperation) -> Acceptance {
+        match &self.operations {
+            Operations::Shared(_) if operation.request.is_some() && self.is_open() => {
+                let permit = self.admit(&operation).ok().filter(|_| !self.settings.only_accepts);
+                Acceptance::Later(self.create_shared(operation, permit))
+            }
+            _ => self.accept(operation),
+        }
+    }
+
+    /// Whether a durable operation of this owner would be started here rather than queued.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.settings.only_accepts && self.permits.has_room()
     }
 
     fn admit(&self, operation: &NewOperation) -> Result<Permit, Declined> {
@@ -87,14 +116,22 @@ impl Hub {
         }
     }
 
-    fn create(self: &Arc<Self>, operation: NewOperation, permit: Permit) -> Result<Admission, Declined> {
+    fn create(self: &Arc<Self>, operation: NewOperation, permit: Permit) -> Result<Accepted, Declined> {
         let Operations::Here(store) = &self.operations else { return Err(self.release(permit, Declined::NoRuntime)) };
         let attempt = Attempt { operation: operation.id, number: 1 };
         match store.create(operation) {
-            Ok(created) => {
+            Ok(Created::New { at }) => {
                 self.keep_sweeping();
                 telemetry::in_flight(1);
-                Ok(Admission { attempt, created, permit })
+                Ok(Accepted::Run(Admission { attempt, created: at, permit }))
+            }
+            Ok(Created::Existing(snapshot)) => {
+                self.permits.release(permit);
+                Ok(Accepted::Existing(Box::new(snapshot)))
+            }
+            Ok(Created::KeyTaken) => {
+                self.permits.release(permit);
+                Ok(Accepted::KeyTaken)
             }
             Err(error) => Err(self.release(permit, error.into())),
         }
@@ -106,25 +143,54 @@ impl Hub {
     }
 
     /// In a task of its own, so that what is created is known to somebody, or taken back.
-    fn create_shared(self: &Arc<Self>, operation: NewOperation, permit: Permit) -> Accepting {
+    fn create_shared(self: &Arc<Self>, operation: NewOperation, permit: Option<Permit>) -> Accepting {
         let (answer, answered) = oneshot::channel();
         let hub = Arc::clone(self);
         self.tasks.spawn(async move {
             let Operations::Shared(replica) = &hub.operations else { return };
-            let attempt = Attempt { operation: operation.id, number: 1 };
-            let created = match create_under_lease(replica, operation).await {
-                Ok(created) => {
-                    telemetry::in_flight(1);
-                    Ok(Admission { attempt, created, permit })
+            let (id, owner) = (operation.id, operation.owner.clone());
+            let accepted = hub.create_in(replica, operation, permit).await;
+            match answer.send(accepted) {
+                Err(Ok(Accepted::Run(unwanted))) => {
+                    take_back(replica, id, owner.as_ref()).await;
+                    replica.forget(unwanted.attempt);
+                    hub.stopped(id, unwanted.permit);
                 }
-                Err(declined) => Err(hub.release(permit, declined)),
-            };
-            if let Err(Ok(unwanted)) = answer.send(created) {
-                replica.end(attempt, Reply::none(Ending::Canceled));
-                hub.stopped(attempt.operation, unwanted.permit);
+                Err(Ok(Accepted::Queued { .. })) => take_back(replica, id, owner.as_ref()).await,
+                Ok(()) | Err(_) => {}
             }
         });
         Accepting(answered)
+    }
+
+    async fn create_in(
+        &self,
+        replica: &Replica,
+        operation: NewOperation,
+        permit: Option<Permit>,
+    ) -> Result<Accepted, Declined> {
+        let id = operation.id;
+        let attempt = Attempt { operation: id, number: 1 };
+        let created = match &permit {
+            Some(_) => create_under_lease(replica, attempt, operation).await,
+            None => replica.store().create(operation).await.map_err(Declined::from),
+        };
+        match (created, permit) {
+            (Ok(Created::New { at: created }), Some(permit)) => {
+                telemetry::in_flight(1);
+                return Ok(Accepted::Run(Admission { attempt, created, permit }));
+            }
+            (created, permit) => {
+                if let Some(permit) = permit {
+                    self.permits.release(permit);
+                }
+                match created? {
+                    Created::New { at: created } => Ok(Accepted::Queued { id, created }),
+                    Created::Existing(snapshot) => Ok(Accepted::Existing(Box::new(self.completed(snapshot)))),
+                    Created::KeyTaken => Ok(Accepted::KeyTaken),
+                }
+            }
+        }
     }
 
     /// Has this run until it ends, or the application shuts down.
@@ -159,17 +225,24 @@ impl Hub {
     }
 }
 
-async fn create_under_lease(replica: &Replica, operation: NewOperation) -> Result<Timestamp, Declined> {
-    let attempt = Attempt { operation: operation.id, number: 1 };
+async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewOperation) -> Result<Created, Declined> {
     let lease = lease(replica).await.ok_or(Declined::StoreUnavailable)?;
     replica.expect(attempt, operation.request.is_some());
-    match replica.store().create(NewOperation { lease: Some(lease), ..operation }).await {
-        Ok(Created::New { at }) => return Ok(at),
+    let created = replica.store().create(NewOperation { lease: Some(lease), ..operation }).await;
+    match &created {
+        Ok(Created::New { .. }) => {}
         // It may be there all the same, and must not stay there with nobody to run it.
         Err(StoreError::Unavailable(_)) => replica.end(attempt, Reply::none(Ending::Canceled)),
         Ok(Created::Existing(_) | Created::KeyTaken) | Err(_) => replica.forget(attempt),
     }
-    Err(Declined::StoreUnavailable)
+    Ok(created?)
+}
+
+/// Leaves nothing of an operation that nobody knows of, not even its key. What the store is not told now ends with the
+/// lease.
+async fn take_back(replica: &Replica, id: OperationId, owner: Option<&Owner>) {
+    let _in_vain = replica.store().cancel(id, owner).await;
+    let _in_vain = replica.store().forget(id, owner).await;
 }
 
 async fn lease(replica: &Replica) -> Option<LeaseId> {
@@ -186,7 +259,7 @@ impl From<StoreError> for Declined {
 }
 
 impl Future for Accepting {
-    type Output = Result<Admission, Declined>;
+    type Output = Result<Accepted, Declined>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // Not answered where the runtime shuts down.
@@ -212,6 +285,7 @@ mod tests {
             owner_of: None,
             max_operations: 10,
             max_operations_per_owner: 10,
+            only_accepts: false,
         };
         let limits = MemoryLimits { operations: 10, bytes: 1_000 };
         Hub::new(settings, MemoryStore::new(limits, Clock::new()))
@@ -224,8 +298,9 @@ mod tests {
 
     fn accept(hub: &Arc<Hub>, id: OperationId) -> Result<Admission, Declined> {
         match hub.accept(operation(id)) {
-            Acceptance::Now(admission) => admission,
-            Acceptance::Later(_) => panic!("to be waited for"),
+            Acceptance::Now(Ok(Accepted::Run(admission))) => Ok(admission),
+            Acceptance::Now(Err(declined)) => Err(declined),
+            _ => panic!("not accepted at once"),
         }
     }
 

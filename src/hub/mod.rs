@@ -20,7 +20,7 @@ use std::{
 
 use dashmap::DashMap;
 
-pub(crate) use acceptance::{Acceptance, Accepting, Admission, Declined};
+pub(crate) use acceptance::{Acceptance, Accepted, Accepting, Admission, Declined};
 pub(crate) use address::{Address, Place, value as address_value};
 pub(crate) use deadlines::Deadlines;
 pub(crate) use document::{Document, absence};

@@ -50,6 +50,11 @@ impl Permits {
         }
     }
 
+    /// Whether there is a permit to be had, for one who has no other.
+    pub(super) fn has_room(&self) -> bool {
+        self.running() < self.limit
+    }
+
     /// How many operations run.
     pub(super) fn running(&self) -> usize {
         self.running.load(Ordering::SeqCst)

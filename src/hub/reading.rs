@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::{Instant, timeout_at};
+
 use super::{Hub, Operations};
 use crate::{
     operation::{OperationId, Owner},
+    run::Watch,
     store::{ListFilter, Listed, Part, Snapshot, StoreFuture},
 };
 
@@ -29,7 +32,7 @@ impl Hub {
     }
 
     /// Adds what only this process knows.
-    fn completed(&self, mut snapshot: Snapshot) -> Snapshot {
+    pub(super) fn completed(&self, mut snapshot: Snapshot) -> Snapshot {
         snapshot.terms = self.known(snapshot.terms);
         if let Operations::Shared(replica) = &self.operations
             && snapshot.end.is_none()
@@ -37,6 +40,23 @@ impl Hub {
             snapshot.progress = replica.progress(snapshot.id).or(snapshot.progress);
         }
         snapshot
+    }
+
+    /// Waits for a change of an operation, or for the time to ask whether there was one. `false` where there will be none
+    /// until then.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn changed(&self, watch: &mut Watch, until: Instant) -> bool {
+        let ask_again = self.ask_again().map(|period| Instant::now() + period).filter(|again| *again < until);
+        match timeout_at(ask_again.unwrap_or(until), watch.changed()).await {
+            Ok(more) => more,
+            Err(_) => ask_again.is_some(),
+        }
+    }
+
+    /// Whether the operations live in a store that outlives this process.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.operations, Operations::Shared(_))
     }
 
     /// Whether what is read is whole, whatever part was asked for.

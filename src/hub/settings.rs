@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) owner_of: Option<OwnerOf>,
     pub(crate) max_operations: usize,
     pub(crate) max_operations_per_owner: usize,
+    /// Leaves durable operations to others.
+    pub(crate) only_accepts: bool,
 }
 
 impl fmt::Debug for Settings {

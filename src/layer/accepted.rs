@@ -11,6 +11,7 @@ use crate::{
     hub::{Address, Document},
     operation::{OperationId, Report, State, Timestamp},
     policy::Terms,
+    store::Snapshot,
 };
 
 const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-location");
@@ -20,6 +21,7 @@ const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-locati
 pub(super) struct Accepted {
     pub(super) id: OperationId,
     pub(super) created: Timestamp,
+    pub(super) state: State,
     pub(super) progress: Option<Report>,
 }
 
@@ -30,6 +32,16 @@ pub(super) const BY_PREFERENCE: HeaderValue = HeaderValue::from_static("prefer")
 const DOCUMENT_LENGTH: usize = 160;
 
 impl Accepted {
+    pub(super) fn new(id: OperationId, created: Timestamp) -> Self {
+        Self { id, created, state: State::Running, progress: None }
+    }
+
+    /// One that was accepted before.
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let Snapshot { id, created, progress, .. } = snapshot;
+        Self { id: *id, created: *created, state: snapshot.state(), progress: progress.clone() }
+    }
+
     pub(super) fn response(&self, route: &Route, client: &Client) -> Response<Bytes> {
         let settings = &route.hub.settings;
         let origin = client.origin.as_deref();
@@ -61,7 +73,7 @@ impl Accepted {
     fn document(&self) -> Document<'_> {
         Document {
             id: self.id,
-            state: State::Running,
+            state: self.state,
             created: self.created,
             progress: self.progress.as_ref().map(|report| &report.progress),
             end: None,

@@ -16,7 +16,7 @@ use tracing::{Span, dispatcher, info_span};
 
 use super::{MapServiceError, Route, collect::Collect};
 use crate::{
-    hub::{Admission, Declined, Permit},
+    hub::{Accepted, Admission, Declined, Permit},
     operation::{Ending, Failure, OperationId, Reply},
     run::OperationHandle,
     store::Attempt,
@@ -100,20 +100,17 @@ where
     }
 
     /// Starts it, or lets it go.
-    pub(super) fn start_if(self, admission: Result<Admission, Declined>) {
-        match admission {
-            Ok(admission) => {
-                if let Some(handle) = &self.handle {
-                    let _progress = handle.detach();
-                }
-                self.start(admission);
+    pub(super) fn start_if(self, accepted: Result<Accepted, Declined>) {
+        match (accepted, &self.handle) {
+            (Ok(Accepted::Run(admission)), handle) => {
+                let _progress = handle.as_ref().and_then(OperationHandle::detach);
+                return self.start(admission);
             }
-            Err(declined) => {
-                telemetry::declined(&self.route.terms, declined);
-                if let Some(handle) = self.handle {
-                    handle.released();
-                }
-            }
+            (Ok(_), _) => {}
+            (Err(declined), _) => telemetry::declined(&self.route.terms, declined),
+        }
+        if let Some(handle) = self.handle {
+            handle.released();
         }
     }
 }

@@ -19,6 +19,7 @@ use super::{
     accepted::{Accepted, BY_PREFERENCE},
     detach::{Call, Detachment},
     request_body::{Arrival, Arrived},
+    stored_first::Submission,
     submission::{Noted, Patience},
 };
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
         problem::{Kind as ProblemKind, Problem},
         retry_after,
     },
-    hub::{Acceptance, Accepting, Admission, Deadline, Declined},
+    hub::{self, Acceptance, Accepting, Deadline, Declined},
     operation::{OperationId, Owner},
     policy::{AtLimit, Limit, OnDisconnect, Terms},
     run::OperationHandle,
@@ -57,18 +58,20 @@ pin_project! {
 
 /// A request in line that may yet be detached.
 pub(super) struct Waiting<F, B: Body, RB, M> {
-    route: Arc<Route>,
+    pub(super) route: Arc<Route>,
+    /// What is to be stored of it, where anything is.
+    pub(super) submission: Option<Box<Submission>>,
     /// Absent once it is answered or detached.
     call: Option<Pin<Box<Call<F, RB, M>>>>,
     /// The part of the request body that still arrives.
-    arrival: Option<Arrival<B>>,
+    pub(super) arrival: Option<Arrival<B>>,
     /// Whether that has been too large to detach the request.
     over_limit: bool,
-    client: Client,
-    handle: Option<OperationHandle>,
+    pub(super) client: Client,
+    pub(super) handle: Option<OperationHandle>,
     deadline: Option<Deadline>,
     /// The operation that it is about to become.
-    accepting: Option<Accepting>,
+    pub(super) accepting: Option<Accepting>,
     /// It is being polled; once that is over and this still holds, it has panicked.
     polling: bool,
     /// What to do when the client hangs up. A pointer, because only its maker knows that the call may be spawned.
@@ -98,7 +101,7 @@ impl Client {
         }
     }
 
-    fn body<RB>(&self, document: Bytes) -> ResponseBody<RB> {
+    pub(super) fn body<RB>(&self, document: Bytes) -> ResponseBody<RB> {
         ResponseBody::document(if self.reads_body { document } else { Bytes::new() })
     }
 }
@@ -148,10 +151,12 @@ where
         arrival: Option<Arrival<B>>,
         client: Client,
         handle: Option<OperationHandle>,
+        submission: Option<Box<Submission>>,
     ) -> Self {
         let hung_up = Self::hung_up;
         Self {
             route,
+            submission,
             call: Some(call),
             arrival,
             over_limit: false,
@@ -164,7 +169,10 @@ where
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<ResponseBody<RB>>, E>> {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<ResponseBody<RB>>, E>> {
+        if self.submission.as_ref().is_some_and(|submission| submission.is_first()) {
+            return self.poll_stored_first(context);
+        }
         let Some(call) = &mut self.call else { return Poll::Pending };
         self.polling = true;
         let answer = call.as_mut().poll_handler(context);
@@ -232,7 +240,7 @@ where
     }
 
     /// Keeps the request in line for good, or turns it away where its policy says so.
-    fn decline(&mut self, declined: Declined) -> Poll<Response<Bytes>> {
+    pub(super) fn decline(&mut self, declined: Declined) -> Poll<Response<Bytes>> {
         let terms = &self.route.terms;
         telemetry::declined(terms, declined);
         match declined {
@@ -258,9 +266,10 @@ where
     fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<Result<Accepted, Declined>> {
         let accepting = match &mut self.accepting {
             Some(accepting) => accepting,
-            None => match self.route.hub.accept(self.operation()) {
-                Acceptance::Now(admission) => return Poll::Ready(self.accepted(admission)),
-                Acceptance::Later(accepting) => self.accepting.insert(accepting),
+            None => match self.whole_operation().map(|operation| self.route.hub.accept(operation)) {
+                Err(declined) => return Poll::Ready(Err(declined)),
+                Ok(Acceptance::Now(admission)) => return Poll::Ready(self.accepted(admission)),
+                Ok(Acceptance::Later(accepting)) => self.accepting.insert(accepting),
             },
         };
         let admission = ready!(Pin::new(accepting).poll(context));
@@ -268,30 +277,20 @@ where
         Poll::Ready(self.accepted(admission))
     }
 
-    fn operation(&self) -> NewOperation {
-        NewOperation {
-            id: self.handle.as_ref().map_or_else(OperationId::random, OperationHandle::id),
-            owner: self.client.owner.clone(),
-            terms: Arc::clone(&self.route.terms),
-            key: None,
-            request: None,
-            lease: None,
-        }
-    }
-
-    fn accepted(&mut self, admission: Result<Admission, Declined>) -> Result<Accepted, Declined> {
-        let admission = admission?;
+    fn accepted(&mut self, accepted: Result<hub::Accepted, Declined>) -> Result<Accepted, Declined> {
+        // Nothing else comes of an operation without a key that is to run here.
+        let hub::Accepted::Run(admission) = accepted? else { return Err(Declined::StoreUnavailable) };
         let (id, created) = (admission.attempt.operation, admission.created);
         let progress = self.handle.as_ref().and_then(OperationHandle::detach);
         if let Some(detachment) = self.detachment(self.client.patience.reason()) {
             detachment.start(admission);
         }
         self.leave_line();
-        Ok(Accepted { id, created, progress })
+        Ok(Accepted { progress, ..Accepted::new(id, created) })
     }
 
     /// All that goes on when the request is detached.
-    fn detachment(&mut self, reason: Reason) -> Option<Detachment<F, RB, M>> {
+    pub(super) fn detachment(&mut self, reason: Reason) -> Option<Detachment<F, RB, M>> {
         let (route, handle) = (Arc::clone(&self.route), self.handle.take());
         let (span, keeps_cookies) = (self.client.span.clone(), self.client.owner.is_some());
         Some(Detachment { call: self.call.take()?, route, handle, span, keeps_cookies, reason })
@@ -303,8 +302,12 @@ where
         if !whole || self.route.terms.policy.on_disconnect != OnDisconnect::Detach {
             return;
         }
-        let (hub, operation) = (Arc::clone(&self.route.hub), self.operation());
-        let acceptance = self.accepting.take().map_or_else(|| hub.accept(operation), Acceptance::Later);
+        let hub = Arc::clone(&self.route.hub);
+        let acceptance = match (self.accepting.take(), self.whole_operation()) {
+            (Some(accepting), _) => Acceptance::Later(accepting),
+            (None, Ok(operation)) => hub.accept(operation),
+            (None, Err(declined)) => Acceptance::Now(Err(declined)),
+        };
         let Some(detachment) = self.detachment(Reason::Disconnect) else { return };
         match acceptance {
             Acceptance::Now(admission) => detachment.start_if(admission),
@@ -314,6 +317,17 @@ where
 }
 
 impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
+    pub(super) fn operation(&self) -> NewOperation {
+        NewOperation {
+            id: self.handle.as_ref().map_or_else(OperationId::random, OperationHandle::id),
+            owner: self.client.owner.clone(),
+            terms: Arc::clone(&self.route.terms),
+            key: None,
+            request: None,
+            lease: None,
+        }
+    }
+
     fn leave_wheel(&mut self) {
         if let Some(deadline) = self.deadline.take() {
             self.route.hub.deadlines.leave(&deadline);
@@ -321,7 +335,7 @@ impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
     }
 
     /// Nothing is waited for any more.
-    fn leave_line(&mut self) {
+    pub(super) fn leave_line(&mut self) {
         self.leave_wheel();
         self.accepting = None;
         if let Some(handle) = self.handle.take() {

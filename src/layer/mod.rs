@@ -11,6 +11,7 @@ mod request_body;
 mod response_body;
 mod service;
 mod service_error;
+mod stored_first;
 mod submission;
 
 use std::{fmt, sync::Arc};

@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -53,8 +53,19 @@ struct Arriving<B: Body> {
     failed: bool,
     /// Only the handler may begin to read: that is what tells the client to send (RFC 9110, section 10.1.1).
     hold: bool,
+    /// The handler wants no more of it.
+    given_up: bool,
+    /// All that has come, where it is to be kept and can be.
+    recording: Option<Recording>,
     handler: Option<Waker>,
     layer: Option<Waker>,
+}
+
+/// A copy of a body.
+#[derive(Debug)]
+struct Recording {
+    bytes: Vec<u8>,
+    limit: usize,
 }
 
 /// So many frames may wait, however small, and one more for every so many bytes of the limit.
@@ -91,6 +102,17 @@ impl<B: Body> RequestBody<B> {
     }
 }
 
+impl Recording {
+    /// Whether that fits, and is in one piece: others cannot be copied without being taken.
+    fn extend(&mut self, data: &impl Buf) -> bool {
+        let fits = data.chunk().len() == data.remaining() && data.remaining() <= self.limit - self.bytes.len();
+        if fits {
+            self.bytes.extend_from_slice(data.chunk());
+        }
+        fits
+    }
+}
+
 impl<B: Body> Arrival<B> {
     /// Looks whether the body is whole, and if not, reads on while less than `limit` bytes wait to be read.
     pub(super) fn poll_whole(&self, limit: usize, context: &mut Context<'_>) -> Arrived {
@@ -106,6 +128,23 @@ impl<B: Body> Arrival<B> {
     pub(super) fn is_whole(&self) -> bool {
         lock(&self.0).is_whole()
     }
+
+    /// Has a copy made of what comes, up to `limit` bytes, and all of it read, whether or not the handler wants it.
+    pub(super) fn record(&self, limit: usize) {
+        lock(&self.0).recording = Some(Recording { bytes: Vec::new(), limit });
+    }
+
+    /// Lets the client send though no handler reads.
+    pub(super) fn invite(&self) {
+        lock(&self.0).hold = false;
+    }
+
+    /// The copy of the whole body. `None` where there is none, or no more.
+    pub(super) fn recorded(&self) -> Option<Bytes> {
+        let mut arriving = lock(&self.0);
+        let recording = arriving.recording.take()?;
+        Some(recording.bytes.into())
+    }
 }
 
 impl<B: Body> Arriving<B> {
@@ -117,6 +156,8 @@ impl<B: Body> Arriving<B> {
             failure: None,
             failed: false,
             hold,
+            given_up: false,
+            recording: None,
             handler: None,
             layer: None,
         }
@@ -140,6 +181,7 @@ impl<B: Body> Arriving<B> {
             match self.poll_body(context) {
                 Poll::Pending => return Arrived::Waiting,
                 Poll::Ready(None) => {}
+                Poll::Ready(Some(Ok(_))) if self.given_up => {}
                 Poll::Ready(Some(Ok(frame))) => {
                     self.pumped_bytes += data_length(&frame);
                     self.pumped.push_back(frame);
@@ -190,6 +232,11 @@ impl<B: Body> Arriving<B> {
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Polled<B>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = body.as_mut().poll_frame(context);
+        if let (Poll::Ready(Some(Ok(frame))), Some(recording)) = (&polled, &mut self.recording)
+            && !frame.data_ref().is_none_or(|data| recording.extend(data))
+        {
+            self.recording = None;
+        }
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(_))) if !body.is_end_stream() => {}
@@ -203,7 +250,10 @@ impl<B: Body> Arriving<B> {
 
     /// The handler wants no more of it.
     fn give_up(&mut self) {
-        self.body = None;
+        if self.recording.is_none() {
+            self.body = None;
+        }
+        self.given_up = true;
         self.pumped.clear();
         self.pumped_bytes = 0;
         (self.failure, self.failed) = (None, false);

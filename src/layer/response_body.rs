@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -38,7 +39,7 @@ pin_project! {
     #[derive(Debug)]
     enum Kind<B> {
         Service { #[pin] body: B },
-        Document { document: Option<Bytes> },
+        Document { document: Option<Bytes>, trailers: Option<Box<HeaderMap>> },
     }
 }
 
@@ -54,7 +55,13 @@ impl<B> ResponseBody<B> {
 
     pub(super) fn document(document: Bytes) -> Self {
         let document = Some(document).filter(|document| !document.is_empty());
-        Self { kind: Kind::Document { document }, handle: None }
+        Self { kind: Kind::Document { document, trailers: None }, handle: None }
+    }
+
+    /// The body of a kept reply.
+    pub(super) fn reply(body: Bytes, trailers: Option<HeaderMap>) -> Self {
+        let document = Some(body).filter(|body| !body.is_empty());
+        Self { kind: Kind::Document { document, trailers: trailers.map(Box::new) }, handle: None }
     }
 }
 
@@ -76,21 +83,26 @@ impl<B: Body> Body for ResponseBody<B> {
                 // Costs nothing where the data are `Bytes` already.
                 Poll::Ready(frame.map(|frame| Ok(frame?.map_data(|mut data| data.copy_to_bytes(data.remaining())))))
             }
-            KindProjection::Document { document } => Poll::Ready(document.take().map(|data| Ok(Frame::data(data)))),
+            KindProjection::Document { document, trailers } => {
+                let data = document.take().map(Frame::data);
+                Poll::Ready(data.or_else(|| trailers.take().map(|trailers| Frame::trailers(*trailers))).map(Ok))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Service { body } => body.is_end_stream(),
-            Kind::Document { document } => document.is_none(),
+            Kind::Document { document, trailers } => document.is_none() && trailers.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Service { body } => body.size_hint(),
-            Kind::Document { document } => SizeHint::with_exact(document.as_ref().map_or(0, |data| data.len() as u64)),
+            Kind::Document { document, .. } => {
+                SizeHint::with_exact(document.as_ref().map_or(0, |data| data.len() as u64))
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{
     MapServiceError, RequestBody, ResponseBody, ResponseFuture, Route, Routing, ServiceErrorProblem,
     detach::Call,
     future::{Client, Waiting},
+    stored_first::Submission,
     submission::Noted,
 };
 use crate::{policy::Policy, run::OperationHandle};
@@ -110,11 +111,15 @@ where
         if let Some(handle) = &handle {
             request.extensions_mut().insert(handle.clone());
         }
+        let submission = Submission::of(&route, noted.is_keyed, &request);
         let mut arrival = None;
         let request = request.map(|body| RequestBody::watched(body, noted.expects, &mut arrival));
+        if let (Some(submission), Some(arrival)) = (&submission, &arrival) {
+            submission.record(arrival, route.terms.policy.max_request_body);
+        }
         // The memory first, so that the call is made in its place.
         let call = Box::write(Box::new_uninit(), Call::new(self.inner.call(request), self.service_error.clone()));
-        ResponseFuture::in_line(Waiting::new(route, call.into(), arrival, client, handle))
+        ResponseFuture::in_line(Waiting::new(route, call.into(), arrival, client, handle, submission))
     }
 }
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::{
-    http::prefer::{self, PREFER, Preferences},
+    http::{
+        idempotency_key::IDEMPOTENCY_KEY,
+        prefer::{self, PREFER, Preferences},
+    },
     policy::Policy,
     telemetry::Reason,
 };
@@ -55,6 +58,8 @@ impl Patience {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Noted {
     pub(super) prefers: bool,
+    /// It has an idempotency key.
+    pub(super) is_keyed: bool,
     /// The client waits to be told that it may send its body (RFC 9110, section 10.1.1).
     pub(super) expects: bool,
     /// It is more than one request and one reply, and so must not be touched (R13).
@@ -73,6 +78,8 @@ impl Noted {
                 noted.expects = true;
             } else if name == PREFER {
                 noted.prefers = true;
+            } else if name == IDEMPOTENCY_KEY {
+                noted.is_keyed = true;
             }
         }
         noted

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{Answer, Caller, MonitorBody, not_found, result, unavailable};
 use crate::{
@@ -15,7 +15,6 @@ use crate::{
     hub::{Document, address_value},
     operation::{Given, OperationId},
     policy::Completion,
-    run::Watch,
     store::{End, Part, Snapshot, StoreError},
 };
 
@@ -72,7 +71,7 @@ async fn awaited(
     let applied = prefer::applied(false, Some(wait));
     let mut more = true;
     while more && snapshot.end.is_none() && begun.elapsed() < wait {
-        more = changed(caller, &mut watch, begun + wait).await;
+        more = caller.hub.changed(&mut watch, begun + wait).await;
         let Some(latest) = read(caller, id).await? else { return Ok(not_found()) };
         snapshot = latest;
     }
@@ -81,15 +80,6 @@ async fn awaited(
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
     Ok(response)
-}
-
-/// Waits for a change, or for the time to ask whether there was one. `false` where there will be none in time.
-async fn changed(caller: &Caller, watch: &mut Watch, until: Instant) -> bool {
-    let ask_again = caller.hub.ask_again().map(|period| Instant::now() + period).filter(|again| *again < until);
-    match timeout_at(ask_again.unwrap_or(until), watch.changed()).await {
-        Ok(more) => more,
-        Err(_) => ask_again.is_some(),
-    }
 }
 
 /// `GET {id}/status`

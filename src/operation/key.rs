@@ -1,10 +1,76 @@
 //! What a client named a request by, so that it is done once however often it is sent.
 
-/// An idempotency key, as a store sees it: two fingerprints.
+use hmac_sha256::Hash;
+use http::{Method, Uri};
+
+use super::Owner;
+
+/// An idempotency key, as a store sees it: two fingerprints (SHA-256, cut to 128 bits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// Of the owner, the method, the route and the key: the same name is the same operation.
     pub name: [u8; 16],
     /// Of the method, the target and the body: the same name for another request is a mistake.
     pub request: [u8; 16],
+}
+
+impl Key {
+    /// The key `text` of this request.
+    pub(crate) fn new(owner: Option<&Owner>, route: &str, text: &str, method: &Method, uri: &Uri, body: &[u8]) -> Self {
+        let (owner, method) = (owner.map(|owner| owner.as_str().as_bytes()), method.as_str().as_bytes());
+        let has_owner = [u8::from(owner.is_some())];
+        let target = uri.path_and_query().map_or("", |target| target.as_str());
+        Self {
+            name: fingerprint(&[&has_owner, owner.unwrap_or_default(), method, route.as_bytes(), text.as_bytes()]),
+            request: fingerprint(&[method, target.as_bytes(), body]),
+        }
+    }
+}
+
+/// Each part with its length, so that none can pass for two.
+fn fingerprint(parts: &[&[u8]]) -> [u8; 16] {
+    let mut hash = Hash::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let mut fingerprint = [0; 16];
+    fingerprint.copy_from_slice(&hash.finalize()[..16]);
+    fingerprint
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(owner: Option<&str>, route: &str, text: &str, method: Method, uri: &'static str, body: &str) -> Key {
+        Key::new(owner.map(Owner::new).as_ref(), route, text, &method, &Uri::from_static(uri), body.as_bytes())
+    }
+
+    #[test]
+    fn its_scope_is_owner_method_and_route() {
+        let first = key(Some("ann"), "/a/{id}", "k", Method::POST, "/a/1", "x");
+        assert_eq!(first, key(Some("ann"), "/a/{id}", "k", Method::POST, "/a/1", "x"));
+        for other in [
+            key(Some("bob"), "/a/{id}", "k", Method::POST, "/a/1", "x"),
+            key(Some(""), "/a/{id}", "k", Method::POST, "/a/1", "x"),
+            key(None, "/a/{id}", "k", Method::POST, "/a/1", "x"),
+            key(Some("ann"), "/b/{id}", "k", Method::POST, "/a/1", "x"),
+            key(Some("ann"), "/a/{id}", "l", Method::POST, "/a/1", "x"),
+            key(Some("ann"), "/a/{id}", "k", Method::PUT, "/a/1", "x"),
+        ] {
+            assert_ne!(first.name, other.name);
+        }
+        assert_ne!(key(None, "", "", Method::POST, "/", "").name, key(Some(""), "", "", Method::POST, "/", "").name);
+    }
+
+    #[test]
+    fn it_stands_for_one_method_target_and_body() {
+        let first = key(None, "/a/{id}", "k", Method::POST, "/a/1?q=1", "x");
+        for (uri, body) in [("/a/2?q=1", "x"), ("/a/1?q=2", "x"), ("/a/1", "?q=1x"), ("/a/1?q=1", "y")] {
+            let other = key(None, "/a/{id}", "k", Method::POST, uri, body);
+            assert_eq!(first.name, other.name);
+            assert_ne!(first.request, other.request);
+        }
+    }
 }

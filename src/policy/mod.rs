@@ -58,6 +58,7 @@ pub struct Policy {
     pub(crate) longest_wait: Duration,
     pub(crate) honor_respond_async: bool,
     pub(crate) honor_wait: bool,
+    pub(crate) honor_idempotency_key: bool,
     pub(crate) max_run_time: Option<Duration>,
     pub(crate) retention: Duration,
     pub(crate) max_request_body: usize,
@@ -82,6 +83,7 @@ impl Default for Policy {
             longest_wait: Duration::from_secs(60),
             honor_respond_async: true,
             honor_wait: true,
+            honor_idempotency_key: true,
             max_run_time: Some(Duration::from_secs(60 * 60)),
             retention: Duration::from_secs(10 * 60),
             max_request_body: 1024 * 1024,
@@ -179,6 +181,17 @@ impl Policy {
     #[must_use]
     pub fn honor_wait(mut self, honor: bool) -> Self {
         self.honor_wait = honor;
+        self
+    }
+
+    /// Whether `Idempotency-Key` is honoured: requests of the same owner, method and route under the same key are one
+    /// operation, whose reply each of them gets. Such a request is stored before its handler begins, and is not canceled
+    /// when its client hangs up.
+    ///
+    /// Default: yes. Without, the field is left to the service.
+    #[must_use]
+    pub fn honor_idempotency_key(mut self, honor: bool) -> Self {
+        self.honor_idempotency_key = honor;
         self
     }
 

@@ -12,7 +12,7 @@ use std::{
 use dashmap::{DashMap, Entry, mapref::one::RefMut};
 
 use super::{
-    Clock, End, Finished, ListFilter, Listed, NewOperation, Snapshot, StoreError,
+    Clock, Created, End, Finished, ListFilter, Listed, NewOperation, Snapshot, StoreError,
     expiry::{Expiry, Period},
 };
 use crate::{
@@ -197,7 +197,7 @@ impl MemoryStore {
 impl MemoryStore {
     /// Keeps a new, running operation, or refuses because the store is full. Once this has returned, every other
     /// method knows the operation (R2).
-    pub(crate) fn create(&self, operation: NewOperation) -> Result<Timestamp, StoreError> {
+    pub(crate) fn create(&self, operation: NewOperation) -> Result<Created, StoreError> {
         let NewOperation { id, owner, terms, .. } = operation;
         let below_limit = |count: usize| (count < self.limits.operations).then_some(count + 1);
         if !self.has_headroom(&terms)
@@ -213,7 +213,7 @@ impl MemoryStore {
         // Held until it is scheduled, too: its owner may find it in the list already, and end it.
         let record = self.operations.entry(id).or_insert(record);
         self.schedule(id, &record);
-        Ok(created)
+        Ok(Created::New { at: created })
     }
 
     /// Entrusts the operation with the means to stop whoever runs it here. Gives them back where it has ended

@@ -29,6 +29,7 @@ pub(super) fn policy(fields: &mut Fields<'_>, base: &Policy) -> Policy {
     fields.set("longest_wait", &mut policy.longest_wait, duration);
     fields.set("honor_respond_async", &mut policy.honor_respond_async, flag);
     fields.set("honor_wait", &mut policy.honor_wait, flag);
+    fields.set("honor_idempotency_key", &mut policy.honor_idempotency_key, flag);
     fields.set("max_run_time", &mut policy.max_run_time, duration_above_zero_or_never);
     fields.set("retention", &mut policy.retention, duration_above_zero);
     fields.set("max_request_body", &mut policy.max_request_body, size);
