@@ -37,6 +37,8 @@
 //!   that prefers not to, so that what a handler refuses at once is refused at once.
 //! - The *retention* is how long an operation is kept after its end, the *owner* the principal it belongs to.
 
+#[cfg(feature = "durable")]
+mod durable;
 mod http;
 mod hub;
 mod layer;
@@ -57,7 +59,7 @@ pub mod fuzzing;
 #[cfg(feature = "config")]
 pub use crate::policy::Config;
 #[cfg(feature = "durable")]
-pub use crate::policy::Execution;
+pub use crate::{durable::Worker, policy::Execution};
 pub use crate::{
     http::problem,
     hub::Drained,

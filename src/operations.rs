@@ -65,6 +65,13 @@ impl Operations {
         Monitor::new(Arc::clone(&self.hub))
     }
 
+    /// A worker, which takes queued durable operations from the [store](OperationsBuilder::store) and runs them by this
+    /// service: the one that [the layer](Self::layer) wraps, or the whole application with the layer in it.
+    #[cfg(feature = "durable")]
+    pub fn worker<S>(&self, service: S) -> crate::Worker<S> {
+        crate::Worker::new(Arc::clone(&self.hub), service)
+    }
+
     /// How many operations run in this process.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -274,6 +274,6 @@ mod tests {
     #[test]
     fn the_statuses() {
         let statuses: Vec<_> = Kind::ALL.iter().map(|kind| kind.status().as_u16()).collect();
-        assert_eq!(statuses, [404, 404, 405, 400, 412, 416, 503, 410, 500, 502, 504, 500, 500, 503]);
+        assert_eq!(statuses, [404, 404, 405, 400, 412, 416, 400, 422, 503, 410, 500, 502, 504, 500, 500, 503]);
     }
 }

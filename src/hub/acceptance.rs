@@ -245,7 +245,7 @@ async fn take_back(replica: &Replica, id: OperationId, owner: Option<&Owner>) {
     let _in_vain = replica.store().forget(id, owner).await;
 }
 
-async fn lease(replica: &Replica) -> Option<LeaseId> {
+pub(super) async fn lease(replica: &Replica) -> Option<LeaseId> {
     timeout(LEASE, replica.lease()).await.ok().flatten()
 }
 

@@ -3,6 +3,8 @@
 mod acceptance;
 mod address;
 mod background;
+#[cfg(feature = "durable")]
+mod claiming;
 mod deadlines;
 mod document;
 mod ending;

@@ -90,8 +90,12 @@ where
     RB: Body + Send + 'static,
     M: MapServiceError<E> + Send + 'static,
 {
-    pub(super) fn start(mut self, Admission { attempt, permit, .. }: Admission) {
-        telemetry::accepted(attempt.operation, &self.route.terms, self.reason);
+    pub(super) fn start(self, admission: Admission) {
+        telemetry::accepted(admission.attempt.operation, &self.route.terms, self.reason);
+        self.run(admission);
+    }
+
+    pub(super) fn run(mut self, Admission { attempt, permit, .. }: Admission) {
         let hub = Arc::clone(&self.route.hub);
         let span = span_of(attempt.operation, &self.span);
         let operation = Some(Running { attempt, route: self.route, permit });

@@ -11,6 +11,8 @@ mod request_body;
 mod response_body;
 mod service;
 mod service_error;
+#[cfg(feature = "durable")]
+mod stored_call;
 mod stored_first;
 mod submission;
 
@@ -21,6 +23,8 @@ pub use request_body::RequestBody;
 pub use response_body::ResponseBody;
 pub use service::RespondAsync;
 pub use service_error::{MapServiceError, ServiceErrorProblem};
+#[cfg(feature = "durable")]
+pub(crate) use stored_call::run_stored;
 use tower_layer::Layer;
 
 use crate::{

@@ -96,7 +96,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(route) = self.route(&request) else { return self.pass(request) };
         let noted = Noted::of(request.method(), request.headers());
-        if noted.exchanges {
+        if noted.exchanges || is_under_way(&route, &request) {
             return self.pass(request);
         }
         let mut owner = None;
@@ -121,6 +121,17 @@ where
         let call = Box::write(Box::new_uninit(), Call::new(self.inner.call(request), self.service_error.clone()));
         ResponseFuture::in_line(Waiting::new(route, call.into(), arrival, client, handle, submission))
     }
+}
+
+/// Whether the request is an operation already, which a worker runs.
+fn is_under_way<B>(route: &Route, request: &Request<B>) -> bool {
+    #[cfg(feature = "durable")]
+    return route.hub.is_shared() && request.extensions().get::<super::stored_call::UnderWay>().is_some();
+    #[cfg(not(feature = "durable"))]
+    return {
+        let _neither = (route, request);
+        false
+    };
 }
 
 impl<S: fmt::Debug, M> fmt::Debug for RespondAsync<S, M> {

@@ -64,24 +64,33 @@ pub struct Report {
 
 /// The latest progress of one operation: written by its handler, read by those who watch. Only the latest counts, so
 /// a handler may set it as often as it likes.
-#[derive(Debug, Default)]
-pub(crate) struct ProgressCell(Mutex<Option<Report>>);
+#[derive(Debug)]
+pub(crate) struct ProgressCell {
+    latest: Mutex<Option<Report>>,
+    /// The number before the first.
+    before: u64,
+}
 
 impl ProgressCell {
+    /// The progress of this attempt, whose numbers follow on all those of earlier ones.
+    pub(crate) fn of_attempt(attempt: u32) -> Self {
+        Self { latest: Mutex::new(None), before: u64::from(attempt.saturating_sub(1)) << 32 }
+    }
+
     /// Whether this differs from what was there, and so is worth telling.
     pub(crate) fn set(&self, progress: Progress) -> bool {
-        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let number = match &*latest {
             Some(report) if report.progress == progress => return false,
             Some(report) => report.number + 1,
-            None => 1,
+            None => self.before + 1,
         };
         *latest = Some(Report { number, progress });
         true
     }
 
     pub(crate) fn get(&self) -> Option<Report> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -98,7 +107,7 @@ mod tests {
 
     #[test]
     fn only_changes_are_numbered() {
-        let cell = ProgressCell::default();
+        let cell = ProgressCell::of_attempt(1);
         assert_eq!(cell.get(), None);
         assert!(cell.set(0.5.into()));
         assert!(!cell.set(0.5.into()));

@@ -17,18 +17,28 @@ const BEATS: u32 = 3;
 /// Why a lease is kept no longer.
 enum Lost {
     Lease,
+    /// Something may be held under it that nobody here knows of.
+    Trust,
     Closing,
 }
 
 impl Shared {
     pub(super) async fn keep_lease(self: Arc<Self>) {
+        let mut former = None;
         while let Some(lease) = self.open().await {
             self.lease.send_replace(Some(lease));
-            if let Lost::Closing = self.renew(lease).await {
-                return;
+            if let Some(former) = former.take() {
+                // What it still holds, nobody runs.
+                let _in_vain = self.store.close_lease(former).await;
             }
-            self.lease.send_replace(None);
-            warn!("the store counts this replica as dead: taking up a new lease");
+            match self.renew(lease).await {
+                Lost::Closing => return,
+                Lost::Trust => former = Some(lease),
+                Lost::Lease => {
+                    self.lease.send_replace(None);
+                    warn!("the store counts this replica as dead: taking up a new lease");
+                }
+            }
         }
     }
 
@@ -54,7 +64,12 @@ impl Shared {
     async fn renew(&self, lease: LeaseId) -> Lost {
         let mut heard = Instant::now();
         let mut doubtful = false;
-        while self.closing.run_until_cancelled(sleep(self.beat())).await.is_some() {
+        loop {
+            match self.closing.run_until_cancelled(timeout(self.beat(), self.doubt.notified())).await {
+                None => return Lost::Closing,
+                Some(Ok(())) => return Lost::Trust,
+                Some(Err(_beat)) => {}
+            }
             let asked = Instant::now();
             match timeout(self.beat(), self.store.renew(lease, self.runs.attempts())).await {
                 Ok(Ok(lost)) => {
@@ -74,7 +89,6 @@ impl Shared {
                 self.lease.send_replace(Some(lease));
             }
         }
-        Lost::Closing
     }
 
     fn stop(&self, lost: Vec<Attempt>) {

@@ -5,6 +5,7 @@
 
 mod ends;
 mod lease;
+mod reports;
 mod runs;
 mod sweeper;
 
@@ -59,6 +60,8 @@ struct Shared {
     lease: watch::Sender<Option<LeaseId>>,
     /// There may be something to claim.
     queued: Arc<Notify>,
+    /// Something may be held under the lease that nobody here knows of.
+    doubt: Notify,
     observer: Observer,
     runtime: Handle,
     tasks: TaskTracker,
@@ -79,6 +82,7 @@ impl Replica {
             ends: Ends::new(settings.max_waiting_bytes),
             lease: watch::Sender::new(None),
             queued: Arc::default(),
+            doubt: Notify::new(),
             observer,
             runtime: runtime.handle().clone(),
             tasks: TaskTracker::new(),
@@ -144,6 +148,20 @@ impl Replica {
         self.0.ends.settled().await;
     }
 
+    /// Something may be held under the lease that nobody here knows of: another lease is to be taken, with what is known.
+    #[cfg(feature = "durable")]
+    pub(crate) fn doubt(&self) {
+        self.0.doubt.notify_one();
+    }
+
+    /// Waits until the store says that something is queued.
+    ///
+    /// Cancel safe.
+    #[cfg(feature = "durable")]
+    pub(crate) async fn queued(&self) {
+        self.0.queued.notified().await;
+    }
+
     /// Gives the lease up, and ends the thread.
     pub(crate) fn close(&self) {
         self.0.closing.cancel();
@@ -156,6 +174,7 @@ impl Shared {
         self.listen();
         self.spawn(Arc::clone(&self).keep_lease());
         self.spawn(Arc::clone(&self).keep_sweeping());
+        self.spawn(Arc::clone(&self).keep_reporting());
         self.closing.cancelled().await;
         self.tasks.close();
         let _in_time = tokio::time::timeout(LINGER, self.tasks.wait()).await;

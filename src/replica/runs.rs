@@ -62,6 +62,15 @@ impl Runs {
         self.0.iter().map(|run| Attempt { operation: *run.key(), number: run.number }).collect()
     }
 
+    /// How far the runs are that have said so.
+    pub(super) fn reports(&self) -> Vec<(Attempt, Report)> {
+        let report = |operation, run: &Run| {
+            let report = run.runner.as_ref()?.progress()?;
+            Some((Attempt { operation, number: run.number }, report))
+        };
+        self.0.iter().filter_map(|run| report(*run.key(), &run)).collect()
+    }
+
     pub(super) fn progress(&self, id: OperationId) -> Option<Report> {
         self.0.get(&id)?.runner.as_ref()?.progress()
     }

@@ -28,6 +28,7 @@ pub struct OperationHandle(Arc<Shared>);
 
 struct Shared {
     id: OperationId,
+    attempt: u32,
     progress: ProgressCell,
     detached: AtomicBool,
     ended: OnceLock<State>,
@@ -44,9 +45,22 @@ const NEVER: u64 = u64::MAX;
 
 impl OperationHandle {
     pub(crate) fn new(watchers: Arc<Watchers>) -> Self {
+        Self::of(watchers, OperationId::random(), 1)
+    }
+
+    /// The handle of an attempt that was claimed.
+    #[cfg(feature = "durable")]
+    pub(crate) fn claimed(watchers: Arc<Watchers>, attempt: crate::store::Attempt) -> Self {
+        let handle = Self::of(watchers, attempt.operation, attempt.number);
+        handle.0.detached.store(true, Ordering::Relaxed);
+        handle
+    }
+
+    fn of(watchers: Arc<Watchers>, id: OperationId, attempt: u32) -> Self {
         Self(Arc::new(Shared {
-            id: OperationId::random(),
-            progress: ProgressCell::default(),
+            id,
+            attempt,
+            progress: ProgressCell::of_attempt(attempt),
             detached: AtomicBool::new(false),
             ended: OnceLock::new(),
             stop: CancellationToken::new(),
@@ -61,6 +75,13 @@ impl OperationHandle {
     #[must_use]
     pub fn id(&self) -> OperationId {
         self.0.id
+    }
+
+    /// Which attempt of the operation this is: 1 for the first. There are further ones only in durable execution, where a
+    /// handler may be run more than once: with the [id](Self::id) it can make sure that its effects are not.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
     }
 
     /// The operation's state. A request that is still answered in line is [`Running`](State::Running).

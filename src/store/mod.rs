@@ -22,5 +22,7 @@ pub use crate::{
 };
 pub(crate) use clock::Clock;
 pub use contract::*;
+#[cfg(feature = "redis")]
+use engine::{Batches, Engine};
 pub use future::StoreFuture;
 pub(crate) use memory::{Canceled, Ended, MemoryLimits, MemoryStore, TooLate};

@@ -1,6 +1,11 @@
 //! The stores outside the process, held to the contract.
 
 #![cfg(feature = "conformance")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "so that a test says where it failed")]
 
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -1,7 +1,5 @@
 //! The store in one SQLite file. What is special about it is tested where it is.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{
     env, fs,
     path::PathBuf,

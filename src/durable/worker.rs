@@ -1,0 +1,103 @@
+//! A worker: takes queued operations from the store, and runs them by the application's own service.
+
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tower_service::Service;
+use tracing::debug;
+
+use crate::{hub::Hub, layer::run_stored};
+
+/// How often the store is asked for something to run, in case it has not said that there is.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long to leave a store alone that does not answer.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// So many operations are claimed at once, at most.
+const AT_ONCE: usize = 64;
+
+/// Runs queued operations, here and now: those for which there was no room where they were accepted, and those whose
+/// process died. Made by [`Operations::worker`](crate::Operations::worker).
+///
+/// Each is run at least once, by the service that would have answered its request: its method, target, headers and body
+/// are those that were stored, without credentials.
+#[must_use = "a worker does nothing unless it runs"]
+pub struct Worker<S> {
+    hub: Arc<Hub>,
+    service: S,
+    concurrency: usize,
+}
+
+impl<S> Worker<S> {
+    pub(crate) fn new(hub: Arc<Hub>, service: S) -> Self {
+        Self { hub, service, concurrency: 16 }
+    }
+
+    /// How many operations it runs at once; 16 by default. Those that were accepted here and never queued do not count.
+    pub fn concurrency(mut self, operations: usize) -> Self {
+        self.concurrency = operations;
+        self
+    }
+
+    /// Runs until [`Operations::drain`](crate::Operations::drain) begins. What it still runs then is handed back when the
+    /// drain's grace is over, and goes on elsewhere at once.
+    ///
+    /// To be spawned. Dropping it ends the claims, and nothing that runs. Without a
+    /// [store](crate::OperationsBuilder::store) outside this process there is nothing to claim, and it ends at once.
+    pub async fn run<B, RB>(self)
+    where
+        S: Service<Request<B>, Response = Response<RB>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
+        B: From<Bytes> + Send + 'static,
+        RB: Body + Send + 'static,
+    {
+        let places = Arc::new(Semaphore::new(self.concurrency.max(1)));
+        while let Some(claims) = self.hub.claims() {
+            let Some(mut free) = take_places(&places).await else { return };
+            match claims.claim(free.num_permits()).await {
+                Ok(claimed) if claimed.is_empty() => {
+                    drop(free);
+                    let _told = timeout(ASK_AGAIN, claims.queued()).await;
+                }
+                Ok(claimed) => {
+                    for (claimed, admission) in claimed {
+                        let place = free.split(1);
+                        run_stored(&self.hub, claimed, admission, self.service.clone(), place);
+                    }
+                }
+                Err(error) => {
+                    debug!(error = &error as &dyn Error, "nothing claimed");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Takes what places are free, and one at least.
+async fn take_places(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    let mut taken = Arc::clone(places).acquire_owned().await.ok()?;
+    let more = u32::try_from(places.available_permits().min(AT_ONCE - 1)).unwrap_or(0);
+    if let Ok(more) = Arc::clone(places).try_acquire_many_owned(more) {
+        taken.merge(more);
+    }
+    Some(taken)
+}
+
+impl<S: fmt::Debug> fmt::Debug for Worker<S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Worker")
+            .field("service", &self.service)
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
+    }
+}

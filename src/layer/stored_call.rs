@@ -1,0 +1,71 @@
+//! A call from a stored request: an attempt of a durable operation.
+
+use std::{error::Error, future::poll_fn, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+use tracing::Span;
+
+use super::{
+    Route, ServiceErrorProblem,
+    detach::{Call, Detachment},
+};
+use crate::{
+    hub::{Admission, Hub},
+    operation::StoredRequest,
+    run::OperationHandle,
+    store::Claimed,
+    telemetry::Reason,
+};
+
+/// Says of a request that it is an operation already, so that the layer lets it pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UnderWay;
+
+/// Runs the claimed operation in a task, by this service. `place` is kept for as long as its handler runs.
+pub(crate) fn run_stored<S, B, RB>(
+    hub: &Arc<Hub>,
+    claimed: Claimed,
+    admission: Admission,
+    mut service: S,
+    place: impl Send + 'static,
+) where
+    S: Service<Request<B>, Response = Response<RB>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
+    B: From<Bytes> + Send + 'static,
+    RB: Body + Send + 'static,
+{
+    let handle =
+        claimed.terms.policy.handle.then(|| OperationHandle::claimed(Arc::clone(&hub.watchers), claimed.attempt));
+    let mut request = request_of(claimed.request);
+    request.extensions_mut().insert(UnderWay);
+    if let Some(handle) = &handle {
+        request.extensions_mut().insert(handle.clone());
+    }
+    let handler = async move {
+        let _place = place;
+        poll_fn(|context| service.poll_ready(context)).await?;
+        service.call(request).await
+    };
+    let detachment = Detachment {
+        call: Box::pin(Call::new(handler, ServiceErrorProblem)),
+        route: Arc::new(Route { hub: Arc::clone(hub), terms: claimed.terms }),
+        handle,
+        span: Span::none(),
+        keeps_cookies: claimed.owner.is_some(),
+        reason: Reason::Queued,
+    };
+    detachment.run(admission);
+}
+
+fn request_of<B: From<Bytes>>(stored: StoredRequest) -> Request<B> {
+    let StoredRequest { method, uri, headers, body } = stored;
+    let mut request = Request::new(B::from(body));
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    request
+}

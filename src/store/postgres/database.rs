@@ -1,0 +1,155 @@
+//! The connections, and how a statement is run over one: in bounded time, again where it met another, and never over a
+//! connection of which it is not known what it still does.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
+};
+use tokio::time::timeout;
+
+use super::literal::render;
+use crate::store::StoreError;
+
+/// How often a statement is run that meets another, as in a deadlock.
+const TRIES: usize = 5;
+
+/// A connection that was idle for so long is tried before it is used.
+const STALE: Duration = Duration::from_secs(1);
+
+/// What is larger is not written into statements but goes beside them.
+pub(super) const LARGE: usize = 32 * 1024;
+
+/// What a field can hold, with room for the rest of its row.
+const LARGEST: usize = 1_000_000_000;
+
+#[derive(Debug)]
+pub(super) struct Database {
+    pool: PgPool,
+    pub(super) prefix: String,
+    pub(super) patience: Duration,
+}
+
+/// How a statement travels.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way<'a> {
+    /// As one message; its rows come back as text.
+    Plain,
+    /// In a transaction of several messages, so that rows and what is given for `$1` may be large.
+    Large(Option<&'a [u8]>),
+}
+
+impl Database {
+    /// Connects when it is first used, on the runtime that is current now.
+    pub(super) fn new(options: PgConnectOptions, connections: u32, prefix: String, patience: Duration) -> Self {
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(patience / 2)
+            .test_before_acquire(false)
+            .before_acquire(|connection, idle| {
+                Box::pin(async move {
+                    if idle.idle_for > STALE {
+                        sqlx::Connection::ping(connection).await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(sound(options));
+        Self { pool, prefix, patience }
+    }
+
+    /// The rows that a statement returns.
+    pub(super) async fn rows(&self, template: &str, values: &[(&str, &str)]) -> Result<Vec<PgRow>, StoreError> {
+        self.rows_by(Way::Plain, template, values).await
+    }
+
+    pub(super) async fn rows_by(
+        &self,
+        way: Way<'_>,
+        template: &str,
+        values: &[(&str, &str)],
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let statement = Arc::new(self.render(template, values));
+        let mut tries = 1;
+        loop {
+            match self.run_once(&statement, way).await {
+                Err(error) if tries < TRIES && has_code(&error, &["40001", "40P01"]) => tries += 1,
+                Err(error) if has_code(&error, &["53100"]) => return Err(StoreError::Full),
+                outcome => return outcome.map_err(unavailable),
+            }
+        }
+    }
+
+    pub(super) fn render(&self, template: &str, values: &[(&str, &str)]) -> String {
+        render(template, &self.prefix, values)
+    }
+
+    async fn run_once(&self, statement: &Arc<String>, way: Way<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        let running = async {
+            match way {
+                Way::Plain => sqlx::raw_sql(AssertSqlSafe(Arc::clone(statement))).fetch_all(&mut *connection).await,
+                Way::Large(bytes) => run_large(&mut connection, statement, bytes).await,
+            }
+        };
+        let outcome = timeout(self.patience, running).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        if outcome.as_ref().is_err_and(is_lasting) {
+            connection.close_on_drop();
+        }
+        outcome
+    }
+}
+
+async fn run_large(
+    connection: &mut PgConnection,
+    statement: &Arc<String>,
+    bytes: Option<&[u8]>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
+    let mut query = sqlx::query(AssertSqlSafe(Arc::clone(statement))).persistent(false);
+    if let Some(bytes) = bytes {
+        query = query.bind(bytes);
+    }
+    match query.fetch_all(&mut *connection).await {
+        Ok(rows) => sqlx::raw_sql("COMMIT").execute(connection).await.map(|_| rows),
+        Err(error) => {
+            sqlx::raw_sql("ROLLBACK").execute(connection).await?;
+            Err(error)
+        }
+    }
+}
+
+/// The user's options, less what proxies do not pass on, and with nothing of what is kept in any log.
+pub(super) fn sound(options: PgConnectOptions) -> PgConnectOptions {
+    options.extra_float_digits(None).statement_cache_capacity(0).disable_statement_logging()
+}
+
+/// Refuses what no field can hold.
+pub(super) fn admit(size: usize) -> Result<(), StoreError> {
+    match size <= LARGEST {
+        true => Ok(()),
+        false => Err(StoreError::Unsupported("requests and replies of more than 1,000,000,000 bytes")),
+    }
+}
+
+/// Whether the error is one of the connection, or of the server behind it, and not of the statement alone.
+fn is_lasting(error: &sqlx::Error) -> bool {
+    // 25: it is a replica now; 57: it shuts down. 26 and 42P05 would tell of a proxy that mixes statements up.
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_none_or(|code| ["25", "26", "57", "08"].iter().any(|class| code.starts_with(class)) || code == "42P05")
+}
+
+fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| codes.contains(&&*code))
+}
+
+pub(super) fn unavailable(error: impl Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Unavailable(Box::new(error))
+}
+
+pub(super) fn unreadable(error: impl Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Unreadable(Box::new(error))
+}

@@ -1,0 +1,79 @@
+//! What time has made due, and how much there is of everything.
+
+use super::{
+    Shared,
+    ending::{OVERDUE, Retried, retry_all},
+    rows::{self, finished, get},
+};
+use crate::{
+    operation::State,
+    store::{
+        StoreError,
+        contract::{Counts, Swept},
+    },
+};
+
+const EXPIRED: &str = "
+WITH gone AS (
+    DELETE FROM {p}ended WHERE id = ANY (ARRAY(
+        SELECT id FROM {p}ended WHERE expires <= {now} ORDER BY expires LIMIT {limit} FOR UPDATE SKIP LOCKED))
+    RETURNING id, key
+), freed AS (
+    DELETE FROM {p}keys k USING gone g WHERE k.name = g.key AND k.operation = g.id
+)
+SELECT id::text FROM gone";
+
+/// The attempts whose lease is over.
+const LOST: &str = "
+SELECT v.id, v.attempt, 'l'::\"char\" AS failure FROM {p}leases l JOIN {p}live v ON v.lease = l.id
+WHERE l.until <= {now} AND v.state = 'r' LIMIT {limit} FOR UPDATE OF v SKIP LOCKED";
+
+/// A lease that nobody can be about to run anything under any more.
+const OVER: &str = "
+DELETE FROM {p}leases l WHERE l.until <= {now} - 600000 AND NOT EXISTS (SELECT FROM {p}live v WHERE v.lease = l.id)";
+
+const COUNT: &str = "
+SELECT state::text, count(*) AS operations, 0::int8 AS bytes FROM {p}live GROUP BY state
+UNION ALL
+SELECT state::text, count(*), coalesce(sum(octet_length(reply)), 0)::int8 FROM {p}ended GROUP BY state";
+
+pub(super) async fn sweep(shared: &Shared, limit: usize) -> Result<Swept, StoreError> {
+    let mut swept = Swept::default();
+    let database = &shared.database;
+    let most = limit.to_string();
+
+    for row in database.rows(EXPIRED, &[("limit", &most)]).await? {
+        swept.expired.push(rows::id(&row)?);
+    }
+    let overdue = database.rows(OVERDUE, &[("limit", &most)]).await?;
+    for (attempt, end) in finished(shared, &overdue).await? {
+        swept.ended.push((attempt.operation, end));
+    }
+    let lost = retry_all(shared, &database.render(LOST, &[("limit", &most)])).await?;
+    swept.more = [swept.expired.len(), overdue.len(), lost.len()].into_iter().any(|done| done >= limit);
+    for retried in lost {
+        match retried {
+            Retried::Queued(id) => swept.queued.push(id),
+            Retried::Ended(id, end) => swept.ended.push((id, end)),
+        }
+    }
+    database.rows(OVER, &[]).await?;
+    Ok(swept)
+}
+
+pub(super) async fn count(shared: &Shared) -> Result<Counts, StoreError> {
+    let mut counts = Counts::default();
+    for row in shared.database.rows(COUNT, &[]).await? {
+        let operations = get::<i64>(&row, "operations")?.unsigned_abs();
+        let place = match rows::state(get(&row, "state")?)? {
+            State::Queued => &mut counts.queued,
+            State::Running => &mut counts.running,
+            State::Succeeded => &mut counts.succeeded,
+            State::Failed => &mut counts.failed,
+            State::Canceled => &mut counts.canceled,
+        };
+        *place += operations;
+        counts.reply_bytes += get::<i64>(&row, "bytes")?.unsigned_abs();
+    }
+    Ok(counts)
+}

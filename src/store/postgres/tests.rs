@@ -1,0 +1,253 @@
+//! What only this store can get wrong. That it keeps the contract is for the conformance suite to say.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use sqlx::postgres::PgConnectOptions;
+
+use super::*;
+use crate::{
+    operation::{Ending, Key, Refused, ReplyBuilder, State, StoredRequest},
+    policy::{Execution, Policy, Terms},
+    store::contract::NewOperation,
+};
+
+#[path = "../../../tests/support/postgres.rs"]
+mod server;
+
+use server::Server;
+
+fn terms() -> Arc<Terms> {
+    let policy = Policy { execution: Execution::Durable, ..Policy::default() };
+    Arc::new(Terms::new("/renders".into(), policy))
+}
+
+fn operation(owner: &str, body: usize) -> NewOperation {
+    let body = Bytes::from(vec![b'\0'; body]);
+    let request = StoredRequest::new(Method::POST, Uri::from_static("/renders"), HeaderMap::new(), body);
+    NewOperation {
+        id: OperationId::random(),
+        owner: Some(Owner::new(owner)),
+        terms: terms(),
+        key: None,
+        request: Some(request),
+        lease: None,
+    }
+}
+
+fn reply(body: &[u8]) -> Reply {
+    let mut reply = ReplyBuilder::new(Ending::Replied, StatusCode::OK, &HeaderMap::new(), 0).unwrap();
+    reply.extend(body);
+    reply.build(None).unwrap()
+}
+
+fn builder(options: PgConnectOptions, server: &Server) -> PostgresBuilder {
+    PostgresBuilder::new(options).table_prefix(server.prefix())
+}
+
+async fn store(server: &Server) -> PostgresStore {
+    let builder = builder(server.options(), server);
+    builder.migrate().await.unwrap();
+    builder.connect().await.unwrap()
+}
+
+async fn claim_one(store: &PostgresStore, lease: LeaseId) -> Claimed {
+    store.claim(lease, 1).await.unwrap().pop().expect("something is queued")
+}
+
+/// From its creation to its end, and reads it then.
+async fn live_through(store: &PostgresStore, body: usize) {
+    let operation = operation("a\0b", body);
+    let (id, owner) = (operation.id, operation.owner.clone());
+    assert!(matches!(store.create(operation).await.unwrap(), Created::New { .. }));
+    let lease = store.open_lease(Duration::from_secs(60), Vec::new()).await.unwrap().id;
+    let claimed = claim_one(store, lease).await;
+    assert_eq!((claimed.attempt, claimed.request.body.len()), (Attempt { operation: id, number: 1 }, body));
+    let reply = || reply(&vec![b'\\'; body]);
+    assert_eq!(store.finish(claimed.attempt, Arc::new(reply())).await.unwrap().state, State::Succeeded);
+    let found = store.read(id, owner.as_ref(), Part::Reply).await.unwrap().expect("it is kept");
+    assert_eq!(found.end.unwrap().reply, reply());
+    let again = store.finish(claimed.attempt, Arc::new(reply())).await;
+    assert!(matches!(again, Err(StoreError::Refused(Refused::Ended(State::Succeeded)))), "{again:?}");
+}
+
+#[tokio::test]
+async fn requests_and_replies_may_have_any_size() {
+    let server = Server::start();
+    let store = store(&server).await;
+    for size in [0, 1, database::LARGE - 64, database::LARGE + 1, 3_000_000] {
+        live_through(&store, size).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_breaks_behind_pgbouncer() {
+    let server = Server::start();
+    let (_pgbouncer, proxied) = server.pgbouncer();
+    let builder = builder(proxied, &server).listen_on(server.options());
+    builder.migrate().await.unwrap();
+    let store = Arc::new(builder.connect().await.unwrap());
+    let mut lives = tokio::task::JoinSet::new();
+    let lease = store.open_lease(Duration::from_secs(60), Vec::new()).await.unwrap().id;
+    for size in (0..60).map(|turn| turn * 1_000) {
+        let store = Arc::clone(&store);
+        lives.spawn(async move {
+            let operation = operation("somebody", size);
+            store.create(operation).await.unwrap();
+            // Somebody's, not necessarily one's own.
+            let claimed = claim_one(&store, lease).await;
+            store.finish(claimed.attempt, Arc::new(reply(&claimed.request.body))).await.unwrap();
+            store.read(claimed.attempt.operation, claimed.owner.as_ref(), Part::Reply).await.unwrap().unwrap()
+        });
+    }
+    for found in lives.join_all().await {
+        assert_eq!(found.life.state, State::Succeeded);
+    }
+}
+
+#[tokio::test]
+async fn many_migrate_at_once_and_again_and_by_hand() {
+    let server = Server::start();
+    let by_call = builder(server.options(), &server);
+    assert!(matches!(by_call.clone().connect().await, Err(PostgresError::NotMigrated)));
+    let mut migrations = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let by_call = by_call.clone();
+        migrations.spawn(async move { by_call.migrate().await });
+    }
+    for migrated in migrations.join_all().await {
+        migrated.unwrap();
+    }
+    by_call.migrate().await.unwrap();
+    by_call.clone().connect().await.unwrap();
+
+    server.sql(&format!("BEGIN; {} COMMIT;", PostgresStore::migrations("hand_").unwrap())).await;
+    let columns = async |prefix: &str| {
+        let statement = format!(
+            "SELECT string_agg(x, ';' ORDER BY x) FROM (
+                SELECT concat_ws(' ', replace(table_name, '{prefix}', ''), ordinal_position, column_name, data_type,
+                    is_nullable) FROM information_schema.columns WHERE table_name LIKE '{prefix}%'
+                UNION ALL SELECT replace(indexdef, '{prefix}', '') FROM pg_indexes WHERE tablename LIKE '{prefix}%') t(x)"
+        );
+        server.sql(&statement).await
+    };
+    let by_hand = columns("hand_").await;
+    assert!(by_hand.contains("failed_attempts"), "{by_hand}");
+    assert_eq!(columns(&by_call.prefix).await, by_hand);
+}
+
+#[tokio::test]
+async fn newer_tables_are_refused_and_left_alone() {
+    let server = Server::start();
+    let builder = builder(server.options(), &server);
+    builder.migrate().await.unwrap();
+    let prefix = &builder.prefix;
+    server.sql(&format!("INSERT INTO {prefix}schema VALUES (2); DROP TABLE {prefix}keys")).await;
+    let newer = |result| matches!(result, Err(PostgresError::Newer { found: 2, known: 1 }));
+    assert!(newer(builder.migrate().await));
+    assert!(newer(builder.clone().connect().await.map(drop)));
+    assert_eq!(server.sql(&format!("SELECT (to_regclass('{prefix}keys') IS NULL)::text")).await, "true");
+}
+
+#[tokio::test]
+async fn a_server_that_may_lose_what_it_has_committed_is_refused_by_name() {
+    let server = Server::start();
+    let builder = builder(server.options(), &server);
+    builder.migrate().await.unwrap();
+    for (setting, value) in [
+        ("synchronous_commit", "off"),
+        ("default_transaction_isolation", "'repeatable read'"),
+        ("default_transaction_read_only", "on"),
+    ] {
+        server.sql(&format!("ALTER ROLE test SET {setting} = {value}")).await;
+        let refused = builder.clone().connect().await.unwrap_err();
+        assert!(refused.to_string().contains(setting), "{refused}");
+        let weaker = builder.clone().weaker_durability(true).connect().await;
+        assert_eq!(weaker.is_ok(), setting == "synchronous_commit", "{setting} {weaker:?}");
+        server.sql(&format!("BEGIN READ WRITE; ALTER ROLE test RESET {setting}; COMMIT")).await;
+    }
+    builder.connect().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_crash_of_the_server_leaves_what_was_kept_and_the_store_recovers() {
+    let server = Server::start();
+    let builder = builder(server.options(), &server).patience(Duration::from_secs(2));
+    builder.migrate().await.unwrap();
+    let store = Arc::new(builder.connect().await.unwrap());
+    let mut creating = tokio::task::JoinSet::new();
+    let (created, mut some) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..20 {
+        let (store, created) = (Arc::clone(&store), created.clone());
+        creating.spawn(async move {
+            let mut kept = Vec::new();
+            loop {
+                let operation = operation("somebody", 100);
+                let id = operation.id;
+                match store.create(operation).await {
+                    Ok(_) => kept.push(id),
+                    Err(StoreError::Unavailable(_)) => break kept,
+                    Err(other) => panic!("{other}"),
+                }
+                created.send(()).unwrap();
+            }
+        });
+    }
+    for _ in 0..100 {
+        some.recv().await.unwrap();
+    }
+    server.control("stop");
+    let kept = creating.join_all().await.concat();
+    let owner = Owner::new("somebody");
+    assert!(matches!(store.counts().await, Err(StoreError::Unavailable(_))));
+    server.control("start");
+    let back = tokio::time::Instant::now();
+    while store.create(operation("somebody", 1)).await.is_err() {
+        assert!(back.elapsed() < Duration::from_secs(5));
+    }
+    for id in kept {
+        assert!(store.read(id, Some(&owner), Part::Status).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_free_again_once_its_operation_has_expired_though_nobody_has_swept() {
+    let server = Server::start();
+    let store = store(&server).await;
+    let key = Some(Key { name: [1; 16], request: [2; 16] });
+    let policy = Policy { retention: Duration::from_millis(1), ..Policy::default() };
+    let terms = Arc::new(Terms::new("/".into(), policy));
+    let one = || NewOperation { key, request: None, terms: Arc::clone(&terms), ..operation("somebody", 0) };
+    let first = one();
+    let attempt = Attempt { operation: first.id, number: 1 };
+    store.create(first).await.unwrap();
+    assert!(matches!(store.create(one()).await.unwrap(), Created::Existing(_)));
+    let other = Some(Key { name: [1; 16], request: [3; 16] });
+    assert!(matches!(store.create(NewOperation { key: other, ..one() }).await.unwrap(), Created::KeyTaken));
+    store.finish(attempt, Arc::new(reply(b""))).await.unwrap();
+    while !matches!(store.create(one()).await.unwrap(), Created::New { .. }) {}
+    assert_eq!(store.sweep(10).await.unwrap().expired, [attempt.operation]);
+    assert!(matches!(store.create(one()).await.unwrap(), Created::Existing(_)));
+}
+
+#[tokio::test]
+async fn changes_are_announced_to_other_stores_and_again_after_the_server_was_away() {
+    let server = Server::start();
+    let builder = builder(server.options(), &server);
+    builder.migrate().await.unwrap();
+    let (one, another) = (builder.clone().connect().await.unwrap(), builder.connect().await.unwrap());
+    let (changes, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    another.announce_to(Arc::new(move |change| _ = changes.send(change)));
+    for _ in 0..2 {
+        assert_eq!(heard.recv().await, Some(Change::Anything));
+        let operation = operation("somebody", 0);
+        let (id, owner) = (operation.id, operation.owner.clone());
+        one.create(operation).await.unwrap();
+        one.cancel(id, owner.as_ref()).await.unwrap();
+        let told = [heard.recv().await.unwrap(), heard.recv().await.unwrap()];
+        assert!(told.contains(&Change::Queued) && told.contains(&Change::Operation(id)), "{told:?}");
+        server.control("restart");
+        while one.counts().await.is_err() {}
+    }
+}

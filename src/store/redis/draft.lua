@@ -1,0 +1,3 @@
+-- Begins a draft, whose pieces follow. ARGV: ..., draft.
+
+call('ZADD', drafts, now, ARGV[3])

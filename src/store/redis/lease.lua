@@ -1,0 +1,28 @@
+-- Opens a lease, or prolongs one. ARGV: ..., lease ('' for a new one), length, whether to take over the attempts,
+-- then the operation and the number of each attempt. Returns the lease and which of the attempts run no longer.
+
+local lease, length, takes_over = ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+
+if lease == '' then
+  -- Names come from the clock, so that they are new even where the store has lost its memory.
+  lease = math.max(micros, 1 + (tonumber(call('HGET', counts, 'lease') or 0)))
+  call('HSET', counts, 'lease', lease)
+  call('HSET', lengths, lease, length)
+elseif not is_open(lease) then
+  return { 'lease-over' }
+end
+call('ZADD', leases, now + call('HGET', lengths, lease), lease)
+
+lease = tonumber(lease)
+local answer = { 'open', lease }
+for at = 6, #ARGV, 2 do
+  local o = running(ARGV[at], tonumber(ARGV[at + 1]))
+  if not o then
+    answer[#answer + 1] = (at - 6) / 2
+  elseif takes_over and o.lease ~= lease then
+    let_go(o)
+    hold(o, lease)
+    save(o)
+  end
+end
+return answer
