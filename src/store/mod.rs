@@ -1,5 +1,6 @@
 //! Where operations live: the [contract] that every store keeps, and the stores.
 
+mod arc;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
