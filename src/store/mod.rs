@@ -26,4 +26,5 @@ pub use contract::*;
 #[cfg(feature = "redis")]
 use engine::{Batches, Engine};
 pub use future::StoreFuture;
-pub(crate) use memory::{Canceled, Ended, MemoryLimits, MemoryStore, TooLate};
+pub use memory::MemoryStore;
+pub(crate) use memory::{Canceled, Ended, MemoryLimits, TooLate};
