@@ -1,4 +1,7 @@
 //! The status document: what there is to say of an operation, as JSON.
+//!
+//! A durable operation whose attempts have failed without a reply has `attempts`, the latest last: the number of each, why
+//! it failed, and when.
 
 use bytes::Bytes;
 
@@ -9,7 +12,7 @@ use crate::{
     },
     hub::Place,
     operation::{Ending, Failure, OperationId, Progress, Reply, State, Timestamp, id},
-    store::Snapshot,
+    store::{FailedAttempt, Snapshot},
 };
 
 /// The status document of one operation.
@@ -19,6 +22,7 @@ pub(crate) struct Document<'a> {
     pub(crate) state: State,
     pub(crate) created: Timestamp,
     pub(crate) progress: Option<&'a Progress>,
+    pub(crate) failed_attempts: &'a [FailedAttempt],
     pub(crate) end: Option<Ended<'a>>,
 }
 
@@ -44,6 +48,7 @@ impl<'a> Document<'a> {
             state: snapshot.state(),
             created: snapshot.created,
             progress: snapshot.progress.as_ref().map(|report| &report.progress),
+            failed_attempts: &snapshot.failed_attempts,
             end: ended,
         }
     }
@@ -75,9 +80,24 @@ impl<'a> Document<'a> {
                 }
             });
         }
+        if !self.failed_attempts.is_empty() {
+            self.write_attempts(document);
+        }
         if let Some(ended) = &self.end {
             ended.write(document);
         }
+    }
+
+    fn write_attempts(&self, document: &mut Object<'_>) {
+        document.array("attempts", |attempts| {
+            for failed in self.failed_attempts {
+                attempts.object(|attempt| {
+                    attempt.integer("attempt", failed.number.into());
+                    attempt.plain("code", reason(failed.failure).name());
+                    attempt.display("at", failed.at);
+                });
+            }
+        });
     }
 }
 
@@ -114,13 +134,17 @@ pub(crate) fn absence(ending: Ending) -> Option<problem::Kind> {
     match ending {
         Ending::Replied => None,
         Ending::Canceled => Some(problem::Kind::Canceled),
-        Ending::Failed(failure) => Some(match failure {
-            Failure::Panicked => problem::Kind::Panicked,
-            Failure::ServiceError => problem::Kind::ServiceError,
-            Failure::TimedOut => problem::Kind::TimedOut,
-            Failure::ReplyTooLarge => problem::Kind::ReplyTooLarge,
-            Failure::Interrupted => problem::Kind::Interrupted,
-            Failure::Lost => problem::Kind::Lost,
-        }),
+        Ending::Failed(failure) => Some(reason(failure)),
+    }
+}
+
+fn reason(failure: Failure) -> problem::Kind {
+    match failure {
+        Failure::Panicked => problem::Kind::Panicked,
+        Failure::ServiceError => problem::Kind::ServiceError,
+        Failure::TimedOut => problem::Kind::TimedOut,
+        Failure::ReplyTooLarge => problem::Kind::ReplyTooLarge,
+        Failure::Interrupted => problem::Kind::Interrupted,
+        Failure::Lost => problem::Kind::Lost,
     }
 }

@@ -76,6 +76,7 @@ impl Accepted {
             state: self.state,
             created: self.created,
             progress: self.progress.as_ref().map(|report| &report.progress),
+            failed_attempts: &[],
             end: None,
         }
     }
