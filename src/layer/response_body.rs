@@ -100,9 +100,11 @@ impl<B: Body> Body for ResponseBody<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Service { body } => body.size_hint(),
-            Kind::Document { document, .. } => {
+            Kind::Document { document, trailers: None } => {
                 SizeHint::with_exact(document.as_ref().map_or(0, |data| data.len() as u64))
             }
+            // Said to be open-ended, so that trailers can follow.
+            Kind::Document { .. } => SizeHint::new(),
         }
     }
 }

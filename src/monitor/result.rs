@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 
 use super::{Answer, Caller, MonitorBody, not_found, problem, status};
 use crate::{
@@ -149,15 +149,6 @@ fn entity_tag(id: OperationId) -> HeaderValue {
 }
 
 fn whole(given: &Given<'_>, headers: &mut HeaderMap) -> MonitorBody {
-    let trailers = given.trailers();
-    if let Some(names) = trailers.as_ref().and_then(announcement) {
-        headers.insert(header::TRAILER, names);
-    }
+    let trailers = given.announced_trailers(headers);
     MonitorBody::reply(given.body(), trailers)
-}
-
-/// HTTP/1 sends only trailers that were announced.
-fn announcement(trailers: &HeaderMap) -> Option<HeaderValue> {
-    let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
-    HeaderValue::try_from(names.join(", ")).ok()
 }

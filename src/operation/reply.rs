@@ -188,6 +188,16 @@ impl<'a> Given<'a> {
     pub(crate) fn trailers(&self) -> Option<HeaderMap> {
         (self.reply.trailers > 0).then(|| unpack(self.packed.slice(self.reply.body_end()..), 0))
     }
+
+    /// The same, announced in these headers: HTTP/1 sends only trailers that were.
+    pub(crate) fn announced_trailers(&self, headers: &mut HeaderMap) -> Option<HeaderMap> {
+        let trailers = self.trailers()?;
+        let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        if let Ok(names) = HeaderValue::try_from(names.join(", ")) {
+            headers.insert(header::TRAILER, names);
+        }
+        Some(trailers)
+    }
 }
 
 // Headers are packed field by field: what the name is, the length of the value, name, value. A usual name is its number,
