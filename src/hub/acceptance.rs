@@ -11,7 +11,7 @@ use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 use super::{Hub, Operations, Permit};
 use crate::{
-    operation::{Ending, OperationId, Owner, Reply, Timestamp},
+    operation::{OperationId, Timestamp},
     policy::Limit,
     replica::Replica,
     run::{OperationHandle, Runner},
@@ -74,6 +74,7 @@ impl Hub {
     pub(crate) fn accept(self: &Arc<Self>, operation: NewOperation) -> Acceptance {
         let permit = match self.admit(&operation) {
             Ok(permit) => permit,
+            Err(declined) if operation.key.is_some() => return self.recall(operation, declined),
             Err(declined) => return Acceptance::Now(Err(declined)),
         };
         match &self.operations {
@@ -90,6 +91,45 @@ impl Hub {
                 Acceptance::Later(self.create_shared(operation, permit))
             }
             _ => self.accept(operation),
+        }
+    }
+
+    /// What came before under the key of an operation for which there is no room: what is there already needs none.
+    fn recall(self: &Arc<Self>, operation: NewOperation, declined: Declined) -> Acceptance {
+        match &self.operations {
+            Operations::Here(store) => Acceptance::Now(match store.recall(&operation) {
+                Some(Created::Existing(snapshot)) => Ok(Accepted::Existing(Box::new(snapshot))),
+                Some(Created::KeyTaken) => Ok(Accepted::KeyTaken),
+                Some(Created::New { .. }) | None => Err(declined),
+            }),
+            Operations::Shared(_) => {
+                let (answer, answered) = oneshot::channel();
+                let hub = Arc::clone(self);
+                self.tasks.spawn(async move {
+                    let Operations::Shared(replica) = &hub.operations else { return };
+                    let _unwanted = answer.send(hub.recall_in(replica, operation, declined).await);
+                });
+                Acceptance::Later(Accepting(answered))
+            }
+        }
+    }
+
+    // A store cannot be asked for a key but by creating what has it.
+    async fn recall_in(
+        &self,
+        replica: &Replica,
+        operation: NewOperation,
+        declined: Declined,
+    ) -> Result<Accepted, Declined> {
+        let attempt = Attempt { operation: operation.id, number: 1 };
+        let owner = operation.owner.clone();
+        match create_under_lease(replica, attempt, operation).await? {
+            Created::New { .. } => {
+                replica.withdraw(attempt, owner, false);
+                Err(declined)
+            }
+            Created::Existing(snapshot) => Ok(Accepted::Existing(Box::new(self.completed(snapshot)))),
+            Created::KeyTaken => Ok(Accepted::KeyTaken),
         }
     }
 
@@ -152,11 +192,12 @@ impl Hub {
             let accepted = hub.create_in(replica, operation, permit).await;
             match answer.send(accepted) {
                 Err(Ok(Accepted::Run(unwanted))) => {
-                    take_back(replica, id, owner.as_ref()).await;
-                    replica.forget(unwanted.attempt);
+                    replica.withdraw(unwanted.attempt, owner, false);
                     hub.stopped(id, unwanted.permit);
                 }
-                Err(Ok(Accepted::Queued { .. })) => take_back(replica, id, owner.as_ref()).await,
+                Err(Ok(Accepted::Queued { .. })) => {
+                    replica.withdraw(Attempt { operation: id, number: 1 }, owner, false)
+                }
                 Ok(()) | Err(_) => {}
             }
         });
@@ -227,22 +268,16 @@ impl Hub {
 
 async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewOperation) -> Result<Created, Declined> {
     let lease = lease(replica).await.ok_or(Declined::StoreUnavailable)?;
+    let owner = operation.owner.clone();
     replica.expect(attempt, operation.request.is_some());
     let created = replica.store().create(NewOperation { lease: Some(lease), ..operation }).await;
     match &created {
         Ok(Created::New { .. }) => {}
         // It may be there all the same, and must not stay there with nobody to run it.
-        Err(StoreError::Unavailable(_)) => replica.end(attempt, Reply::none(Ending::Canceled)),
+        Err(StoreError::Unavailable(_)) => replica.withdraw(attempt, owner, true),
         Ok(Created::Existing(_) | Created::KeyTaken) | Err(_) => replica.forget(attempt),
     }
     Ok(created?)
-}
-
-/// Leaves nothing of an operation that nobody knows of, not even its key. What the store is not told now ends with the
-/// lease.
-async fn take_back(replica: &Replica, id: OperationId, owner: Option<&Owner>) {
-    let _in_vain = replica.store().cancel(id, owner).await;
-    let _in_vain = replica.store().forget(id, owner).await;
 }
 
 pub(super) async fn lease(replica: &Replica) -> Option<LeaseId> {

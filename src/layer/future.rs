@@ -299,7 +299,8 @@ where
     /// The client is gone. As the policy has it, so is the request, or it goes on as an operation.
     fn hung_up(&mut self) {
         let whole = self.arrival.as_ref().is_none_or(Arrival::is_whole);
-        if !whole || self.route.terms.policy.on_disconnect != OnDisconnect::Detach {
+        let goes_on = self.route.terms.policy.on_disconnect == OnDisconnect::Detach || self.is_known_by_key();
+        if !whole || !goes_on {
             return;
         }
         let hub = Arc::clone(&self.route.hub);
@@ -326,6 +327,11 @@ impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
             request: None,
             lease: None,
         }
+    }
+
+    /// Whether others may have found it in the store already.
+    fn is_known_by_key(&self) -> bool {
+        self.accepting.is_some() && self.submission.as_ref().is_some_and(|submission| submission.has_key())
     }
 
     fn leave_wheel(&mut self) {

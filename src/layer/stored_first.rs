@@ -85,6 +85,10 @@ impl Submission {
         self.is_first
     }
 
+    pub(super) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// Adds to the operation what is to be stored with it.
     fn complete(&self, operation: NewOperation, body: Bytes) -> NewOperation {
         let StoredRequest { method, uri, .. } = &self.head;
@@ -247,9 +251,11 @@ where
             Some(kind) => Problem::new(kind).into_response().map(|document| self.client.body(document)),
             None => {
                 let given = Given::of(end);
-                let mut response = Response::new(ResponseBody::reply(given.body(), given.trailers()));
+                let mut headers = given.headers(2);
+                let trailers = given.announced_trailers(&mut headers);
+                let mut response = Response::new(ResponseBody::reply(given.body(), trailers));
                 *response.status_mut() = end.reply.status();
-                *response.headers_mut() = given.headers(1);
+                *response.headers_mut() = headers;
                 response
             }
         };

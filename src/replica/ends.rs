@@ -14,7 +14,7 @@ use tracing::{debug, error, warn};
 
 use super::{Event, Shared};
 use crate::{
-    operation::{Ending, Failure, OperationId, Reply},
+    operation::{Ending, Failure, OperationId, Owner, Reply},
     run::Runner,
     store::{Attempt, Finished, StoreError, StoreFuture},
 };
@@ -42,9 +42,9 @@ impl Ends {
         }
     }
 
-    fn enter(&self, reply: &Reply) -> bool {
+    fn enter(&self, bytes: usize) -> bool {
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        self.bytes.fetch_add(reply.size(), Ordering::SeqCst) + reply.size() <= self.max_bytes
+        self.bytes.fetch_add(bytes, Ordering::SeqCst) + bytes <= self.max_bytes
     }
 
     fn leave(&self, bytes: usize) {
@@ -58,7 +58,7 @@ impl Ends {
 impl Shared {
     pub(super) fn end(self: &Arc<Self>, attempt: Attempt, reply: Reply) {
         let bytes = reply.size();
-        let fits = self.ends.enter(&reply);
+        let fits = self.ends.enter(bytes);
         let reply = if fits { reply } else { lost(attempt) };
         let shared = Arc::clone(self);
         self.spawn(async move {
@@ -69,40 +69,54 @@ impl Shared {
         });
     }
 
-    /// Tells the store until it has understood.
+    /// Leaves nothing of an operation that nobody has been told of, not even its key.
+    pub(super) fn withdraw(self: &Arc<Self>, attempt: Attempt, owner: Option<Owner>, doubtful: bool) {
+        let _nothing_to_keep = self.ends.enter(0);
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            let (id, owner) = (attempt.operation, owner.as_ref());
+            let _in_vain = shared.until_told(id, || shared.store.cancel(id, owner)).await;
+            let _in_vain = shared.until_told(id, || shared.store.forget(id, owner)).await;
+            shared.runs.remove(attempt);
+            if doubtful {
+                shared.doubt.notify_one();
+            }
+            shared.ends.leave(0);
+        });
+    }
+
     async fn write(&self, attempt: Attempt, reply: Arc<Reply>) -> Result<Option<Finished>, StoreError> {
-        const LONGEST_PAUSE: Duration = Duration::from_secs(1);
         let durable = self.runs.is_durable(attempt);
+        self.until_told(attempt.operation, || self.write_once(attempt, durable, &reply)).await
+    }
+
+    /// Tells the store until it has understood.
+    async fn until_told<T>(&self, id: OperationId, tell: impl Fn() -> StoreFuture<T>) -> Result<T, StoreError> {
+        const LONGEST_PAUSE: Duration = Duration::from_secs(1);
         let mut pause = Duration::from_millis(20);
         loop {
-            match self.write_once(attempt, durable, &reply).await {
+            match tell().await {
                 Err(StoreError::Unavailable(error)) => {
-                    debug!(operation.id = %attempt.operation, error = &*error as &dyn Error, "the store is away");
+                    debug!(operation.id = %id, error = &*error as &dyn Error, "the store is away");
                 }
-                written => return written,
+                told => return told,
             }
             if self.closing.is_cancelled() {
-                warn!(operation.id = %attempt.operation, "shut down before the store could be told how an operation ended");
+                warn!(operation.id = %id, "shut down before the store could be told how an operation ended");
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn write_once(
-        &self,
-        attempt: Attempt,
-        durable: bool,
-        reply: &Arc<Reply>,
-    ) -> Result<Option<Finished>, StoreError> {
-        let written: StoreFuture<Option<Finished>> = match reply.ending() {
+    fn write_once(&self, attempt: Attempt, durable: bool, reply: &Arc<Reply>) -> StoreFuture<Option<Finished>> {
+        match reply.ending() {
             Ending::Failed(Failure::Interrupted) => self.store.hand_back(attempt),
             Ending::Failed(failure @ (Failure::Panicked | Failure::ServiceError)) if durable => {
                 self.store.retry(attempt, failure)
             }
-            _ => return self.store.finish(attempt, Arc::clone(reply)).await.map(Some),
-        };
-        written.await
+            _ => self.store.finish(attempt, Arc::clone(reply)).map(Some),
+        }
     }
 }
 

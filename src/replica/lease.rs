@@ -1,6 +1,6 @@
 //! The lease under which this replica runs operations: opened, kept alive, and opened anew when it was lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
@@ -46,10 +46,11 @@ impl Shared {
     async fn open(&self) -> Option<LeaseId> {
         let mut pause = Duration::from_millis(50);
         loop {
+            let begun: HashSet<_> = self.runs.begun().into_iter().collect();
             let running = self.runs.attempts();
             match timeout(self.settings.lease, self.store.open_lease(self.settings.lease, running)).await {
                 Ok(Ok(open)) => {
-                    self.stop(open.lost);
+                    self.stop(open.lost.into_iter().filter(|lost| begun.contains(lost)));
                     info!(lease = open.id.0, "lease opened");
                     return Some(open.id);
                 }
@@ -71,7 +72,7 @@ impl Shared {
                 Some(Err(_beat)) => {}
             }
             let asked = Instant::now();
-            match timeout(self.beat(), self.store.renew(lease, self.runs.attempts())).await {
+            match timeout(self.beat(), self.store.renew(lease, self.runs.begun())).await {
                 Ok(Ok(lost)) => {
                     self.stop(lost);
                     (heard, doubtful) = (asked, false);
@@ -91,7 +92,7 @@ impl Shared {
         }
     }
 
-    fn stop(&self, lost: Vec<Attempt>) {
+    fn stop(&self, lost: impl IntoIterator<Item = Attempt>) {
         for attempt in lost {
             self.runs.stop(attempt);
         }

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    operation::{OperationId, Reply, Report},
+    operation::{OperationId, Owner, Reply, Report},
     run::Runner,
     store::{Attempt, Change, Finished, LeaseId, Store, TooLate},
 };
@@ -124,6 +124,12 @@ impl Replica {
     /// Has the store told how the run ended, now or when it is back.
     pub(crate) fn end(&self, attempt: Attempt, reply: Reply) {
         self.0.end(attempt, reply);
+    }
+
+    /// Has the store forget an operation that nobody was told of, now or when it is back. It is doubtful where the store has
+    /// not said whether it is there, as it may come there yet.
+    pub(crate) fn withdraw(&self, attempt: Attempt, owner: Option<Owner>, doubtful: bool) {
+        self.0.withdraw(attempt, owner, doubtful);
     }
 
     /// Stops the run of an operation here. Whether there is one.

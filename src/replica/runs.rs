@@ -58,8 +58,15 @@ impl Runs {
         self.0.iter_mut().map(|mut run| run.stop()).count()
     }
 
+    /// All that are known, and may not have come to the store yet.
     pub(super) fn attempts(&self) -> Vec<Attempt> {
         self.0.iter().map(|run| Attempt { operation: *run.key(), number: run.number }).collect()
+    }
+
+    /// Those that have begun, and so are in the store.
+    pub(super) fn begun(&self) -> Vec<Attempt> {
+        let begun = self.0.iter().filter(|run| run.runner.is_some());
+        begun.map(|run| Attempt { operation: *run.key(), number: run.number }).collect()
     }
 
     /// How far the runs are that have said so.

@@ -43,6 +43,13 @@ impl MemoryStore {
         Ok(created)
     }
 
+    /// What is there already under the key of this operation.
+    pub(crate) fn recall(&self, operation: &NewOperation) -> Option<Created> {
+        let key = operation.key?;
+        let id = *self.extended.keys.get(&key.name)?;
+        self.under(key, id)
+    }
+
     /// The operation that has the key's name, if it has it still.
     fn under(&self, key: Key, id: OperationId) -> Option<Created> {
         let now = self.clock.now();
