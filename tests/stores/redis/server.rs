@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -37,6 +37,11 @@ impl Server {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What is left where nobody drops this: its process and its folder.
+    pub(crate) fn remains(&self) -> (u32, &Path) {
+        (self.child.id(), &self.folder)
     }
 
     /// Has it answer no more, though it is there.
