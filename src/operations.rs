@@ -12,7 +12,7 @@ use crate::{
     operation::Owner,
     policy::Routes,
     replica::ReplicaSettings,
-    store::{Clock, MemoryLimits, MemoryStore, Store},
+    store::{MemoryLimits, MemoryStore, Store},
 };
 
 /// All operations of an application: made once, it gives out the [layer](Self::layer) that lets requests become
@@ -280,7 +280,7 @@ impl OperationsBuilder {
             return hub.map(|hub| Operations { hub }).map_err(|error| BuildError(vec![Fault::Thread(error)]));
         }
         let limits = MemoryLimits { operations: self.max_kept_operations, bytes: self.max_kept_bytes };
-        let store = MemoryStore::new(limits, Clock::new());
+        let store = MemoryStore::of_one_hub(limits);
         Ok(Operations { hub: Hub::new(settings, store) })
     }
 }

@@ -274,7 +274,7 @@ mod tests {
         hub::{Cancel, Settings},
         operation::State,
         policy::{Policy, Terms},
-        store::{Clock, MemoryLimits, MemoryStore},
+        store::{MemoryLimits, MemoryStore},
     };
 
     fn hub() -> Arc<Hub> {
@@ -288,7 +288,7 @@ mod tests {
             only_accepts: false,
         };
         let limits = MemoryLimits { operations: 10, bytes: 1_000 };
-        Hub::new(settings, MemoryStore::new(limits, Clock::new()))
+        Hub::new(settings, MemoryStore::of_one_hub(limits))
     }
 
     fn operation(id: OperationId) -> NewOperation {

@@ -32,7 +32,7 @@ impl Ending {
 
 /// The reply of an operation, as it is kept: status, headers, body and trailers in one allocation, because there may
 /// be a million of them. A reply that is not the handler's may be empty: a problem document stands in for it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     pub(super) ending: Ending,
     /// Absent where there is no reply at all.

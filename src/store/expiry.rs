@@ -18,7 +18,6 @@ use crate::operation::{OperationId, Timestamp};
 /// Enough that threads seldom meet, and that the growth of one is no pause to speak of; few, so that where operations
 /// come slowly they share their ticks.
 const SHARDS: usize = 64;
-const TICK_MILLIS: u64 = 250;
 /// A period may end later by this part of it: then operations that come seconds apart and stay for an hour share a tick.
 const PRECISION: u64 = 256;
 /// Room for so many more at least, as a tick fills.
@@ -32,9 +31,17 @@ type Shard = BTreeMap<u64, VecDeque<OperationId>>;
 
 #[derive(Debug)]
 pub(super) struct Expiry {
+    tick_millis: u64,
     shards: Box<[Mutex<Shard>]>,
     /// Where the next sweep goes on.
     cursor: AtomicUsize,
+}
+
+/// How long a tick is, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Precision {
+    Millisecond = 1,
+    QuarterSecond = 250,
 }
 
 /// How long an operation may run, or is kept.
@@ -50,21 +57,25 @@ impl Period {
     }
 
     /// The last of the ticks that it ends in: of one, where it is short.
-    fn tick(self) -> u64 {
+    fn tick(self, tick_millis: u64) -> u64 {
         let millis = self.end().as_millis().saturating_sub(self.from.as_millis());
-        let others = (millis / (TICK_MILLIS * PRECISION)).checked_ilog2().map_or(0, |doublings| (1 << doublings) - 1);
-        tick(self.end()) | others
+        let others = (millis / (tick_millis * PRECISION)).checked_ilog2().map_or(0, |doublings| (1 << doublings) - 1);
+        (self.end().as_millis() / tick_millis) | others
     }
 }
 
 impl Expiry {
-    pub(super) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), cursor: AtomicUsize::new(0) }
+    pub(super) fn new(precision: Precision) -> Self {
+        Self {
+            tick_millis: precision as u64,
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            cursor: AtomicUsize::new(0),
+        }
     }
 
     pub(super) fn insert(&self, id: OperationId, period: Period) {
         let mut shard = self.shard(id.noise() as usize);
-        let bucket = shard.entry(period.tick()).or_default();
+        let bucket = shard.entry(period.tick(self.tick_millis)).or_default();
         if bucket.len() == bucket.capacity() {
             // By less than a doubling, as there may be a million.
             bucket.reserve_exact(bucket.len() / 4 + ROOM);
@@ -74,7 +85,7 @@ impl Expiry {
 
     pub(super) fn remove(&self, id: OperationId, period: Period) {
         let mut shard = self.shard(id.noise() as usize);
-        let Entry::Occupied(mut bucket) = shard.entry(period.tick()) else { return };
+        let Entry::Occupied(mut bucket) = shard.entry(period.tick(self.tick_millis)) else { return };
         if let Some(place) = bucket.get().iter().position(|kept| *kept == id) {
             bucket.get_mut().swap_remove_front(place);
         }
@@ -85,10 +96,11 @@ impl Expiry {
 
     /// Takes out at most `limit` operations that are due; fewer only where no more are.
     pub(super) fn take_due(&self, now: Timestamp, limit: usize) -> Vec<OperationId> {
+        let tick = now.as_millis() / self.tick_millis;
         let mut due = Vec::with_capacity(limit.max(UNCACHED));
         for _ in 0..SHARDS {
             let cursor = self.cursor.load(Ordering::Relaxed);
-            take_from(&mut self.shard(cursor), now, limit, &mut due);
+            take_from(&mut self.shard(cursor), tick, limit, &mut due);
             if due.len() >= limit {
                 break;
             }
@@ -103,10 +115,10 @@ impl Expiry {
     }
 }
 
-fn take_from(shard: &mut Shard, now: Timestamp, limit: usize, due: &mut Vec<OperationId>) {
+fn take_from(shard: &mut Shard, now: u64, limit: usize, due: &mut Vec<OperationId>) {
     while due.len() < limit
         && let Some(mut bucket) = shard.first_entry()
-        && *bucket.key() < tick(now)
+        && *bucket.key() < now
     {
         let taken = bucket.get().len().min(limit - due.len());
         due.extend(bucket.get_mut().drain(..taken));
@@ -114,10 +126,6 @@ fn take_from(shard: &mut Shard, now: Timestamp, limit: usize, due: &mut Vec<Oper
             bucket.remove();
         }
     }
-}
-
-fn tick(time: Timestamp) -> u64 {
-    time.as_millis() / TICK_MILLIS
 }
 
 #[cfg(test)]
@@ -146,7 +154,7 @@ mod tests {
 
     #[test]
     fn only_what_is_due_is_taken_and_only_once() {
-        let expiry = Expiry::new();
+        let expiry = Expiry::new(Precision::QuarterSecond);
         let ids: Vec<_> = (0..1_000).map(|_| OperationId::random()).collect();
         for (index, id) in ids.iter().enumerate() {
             expiry.insert(*id, if index % 2 == 0 { SHORT } else { LONG });
@@ -160,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_was_removed_is_not_due() {
-        let expiry = Expiry::new();
+        let expiry = Expiry::new(Precision::QuarterSecond);
         let mut ids: Vec<_> = (0..1_000).map(|_| OperationId::random()).collect();
         ids.iter().for_each(|id| expiry.insert(*id, SHORT));
         let others = ids.split_off(500);
@@ -176,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_tick_without_operations_is_given_back() {
-        let expiry = Expiry::new();
+        let expiry = Expiry::new(Precision::QuarterSecond);
         let id = OperationId::random();
         expiry.insert(id, SHORT);
         expiry.remove(id, SHORT);
@@ -185,20 +193,22 @@ mod tests {
 
     #[test]
     fn a_period_ends_never_early_and_late_by_little() {
-        for from in [0, 249, 1_785_000_000_123] {
-            for length in [0, 1, 249, 250, 60_000, 127_999, 128_000, 3_600_000, 1_000_000_007, u64::MAX] {
-                let from = Timestamp::from_millis(from);
-                let period = Period { from, length: Duration::from_millis(length) };
-                let due = period.tick().saturating_add(1).saturating_mul(TICK_MILLIS);
-                assert!(due >= period.end().as_millis(), "{period:?}");
-                assert!(due - period.end().as_millis() <= TICK_MILLIS + length / PRECISION, "{period:?}");
+        for tick in [Precision::Millisecond as u64, Precision::QuarterSecond as u64] {
+            for from in [0, 249, 1_785_000_000_123] {
+                for length in [0, 1, 249, 250, 60_000, 127_999, 128_000, 3_600_000, 1_000_000_007, u64::MAX] {
+                    let from = Timestamp::from_millis(from);
+                    let period = Period { from, length: Duration::from_millis(length) };
+                    let due = period.tick(tick).saturating_add(1).saturating_mul(tick);
+                    assert!(due >= period.end().as_millis(), "{period:?}");
+                    assert!(due - period.end().as_millis() <= tick + length / PRECISION, "{period:?}");
+                }
             }
         }
     }
 
     #[test]
     fn operations_of_a_long_period_share_few_ticks() {
-        let expiry = Expiry::new();
+        let expiry = Expiry::new(Precision::QuarterSecond);
         for second in 0..3_600 {
             let from = Timestamp::from_millis(second * 1_000);
             let period = Period { from, length: Duration::from_secs(3_600) };

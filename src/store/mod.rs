@@ -1,5 +1,6 @@
 //! Where operations live: the [contract] that every store keeps, and the stores.
 
+mod arc;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -25,4 +26,5 @@ pub use contract::*;
 #[cfg(feature = "redis")]
 use engine::{Batches, Engine};
 pub use future::StoreFuture;
-pub(crate) use memory::{Canceled, Ended, MemoryLimits, MemoryStore, TooLate};
+pub use memory::MemoryStore;
+pub(crate) use memory::{Canceled, Ended, MemoryLimits, TooLate};
