@@ -303,6 +303,11 @@ impl Policy {
 impl Policy {
     /// What becomes of an operation whose process dies.
     ///
+    /// Durable execution needs a [store](crate::OperationsBuilder::store) outside the process: without one, the request is
+    /// detached like any other, and a warning is logged. Where there is no room for another operation, the request is
+    /// queued, and its handler does not begin here; so its service must begin nothing before its future is polled, as
+    /// those made of async functions do.
+    ///
     /// Default: [`Execution::Detached`].
     #[must_use]
     pub fn execution(mut self, execution: Execution) -> Self {
