@@ -22,7 +22,7 @@ mod stop_signal;
 
 use std::{env, error::Error, io, process::ExitCode, time::Duration};
 
-use axum::{Router, body::Body, routing::get};
+use axum::{Router, routing::get};
 use tokio::net::TcpListener;
 use tower_respond_async::{
     Execution, Operations, OperationsBuilder, Policy, Routes,
@@ -76,7 +76,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     info!(name, "serving");
 
     if role != Role::Api {
-        tokio::spawn(operations.worker(app.clone()).run::<Body, _>());
+        tokio::spawn(operations.worker(app.clone()).run());
     }
     let served = match role {
         Role::Api | Role::Both => app,

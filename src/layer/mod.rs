@@ -12,6 +12,8 @@ mod response_body;
 mod service;
 mod service_error;
 #[cfg(feature = "durable")]
+mod stored_body;
+#[cfg(feature = "durable")]
 mod stored_call;
 mod stored_first;
 mod submission;
@@ -23,6 +25,8 @@ pub use request_body::RequestBody;
 pub use response_body::ResponseBody;
 pub use service::RespondAsync;
 pub use service_error::{MapServiceError, ServiceErrorProblem};
+#[cfg(feature = "durable")]
+pub use stored_body::StoredBody;
 #[cfg(feature = "durable")]
 pub(crate) use stored_call::run_stored;
 use tower_layer::Layer;
