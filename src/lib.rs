@@ -28,6 +28,28 @@
 //! # }
 //! ```
 //!
+//! # Operations that survive
+//!
+//! By default operations live in this process, and end with it. In a [`store`] outside it they outlive it, and every
+//! replica of the application knows them. With `Execution::Durable` the request itself is stored before it is accepted,
+//! and a `Worker` of any replica runs it again if the first one dies (feature `durable`, which the stores bring):
+//!
+//! ```
+//! # #[cfg(feature = "sqlite")]
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! # use axum::{Router, routing::post};
+//! use tower_respond_async::{Execution, Operations, Policy, store::sqlite::SqliteStore};
+//!
+//! let store = SqliteStore::open("operations.db").await?;
+//! let operations = Operations::builder().store(store).build()?;
+//! let app: Router = Router::new()
+//!     .route("/reports", post(async || "the report\n"))
+//!     .layer(operations.layer(Policy::new().execution(Execution::Durable)));
+//! tokio::spawn(operations.worker(app.clone()).run());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Words
 //!
 //! - An *operation* is a request that was detached, from its `202` until it is forgotten.
@@ -36,6 +58,8 @@
 //! - The *budget* is how long a client waits in line before its request is detached, the *grace* how long one may wait
 //!   that prefers not to, so that what a handler refuses at once is refused at once.
 //! - The *retention* is how long an operation is kept after its end, the *owner* the principal it belongs to.
+//! - An *attempt* is a run of an operation, and its number what fences its writes; a *lease* is a replica's promise to be
+//!   heard of, under which it runs them.
 
 #[cfg(feature = "durable")]
 mod durable;
@@ -59,7 +83,7 @@ pub mod fuzzing;
 #[cfg(feature = "config")]
 pub use crate::policy::Config;
 #[cfg(feature = "durable")]
-pub use crate::{durable::Worker, policy::Execution};
+pub use crate::{durable::Worker, layer::StoredBody, policy::Execution};
 pub use crate::{
     http::problem,
     hub::Drained,

@@ -8,7 +8,7 @@ use crate::{
     hub::Declined,
     operation::{Failure, OperationId, State},
     policy::{Limit, Terms},
-    store::Finished,
+    store::{Counts, Finished},
 };
 
 /// Why a request was detached.
@@ -90,6 +90,21 @@ pub(crate) fn forgotten(bytes: usize) {
     numbers::kept_bytes(-(bytes as f64));
 }
 
+/// So many operations there are in the store, of all replicas.
+pub(crate) fn counted(counts: Counts) {
+    let Counts { queued, running, succeeded, failed, canceled, reply_bytes } = counts;
+    for (state, count) in [
+        (State::Queued, queued),
+        (State::Running, running),
+        (State::Succeeded, succeeded),
+        (State::Failed, failed),
+        (State::Canceled, canceled),
+    ] {
+        numbers::stored(state.as_str(), count);
+    }
+    numbers::stored_bytes(reply_bytes);
+}
+
 /// One operation more, or one less, runs.
 pub(crate) fn in_flight(change: i8) {
     numbers::in_flight(change);
@@ -115,10 +130,18 @@ mod numbers {
         histogram!("respond_async_run_time_seconds", "route" => Arc::clone(route), "state" => state).record(run_time);
     }
 
-    // Gauges are not set, as two threads might do that in the wrong order.
+    // What changes here is not set, as two threads might do that in the wrong order.
 
     pub(super) fn kept_bytes(change: f64) {
         gauge!("respond_async_kept_bytes").increment(change);
+    }
+
+    pub(super) fn stored(state: &'static str, operations: u64) {
+        gauge!("respond_async_stored_operations", "state" => state).set(operations as f64);
+    }
+
+    pub(super) fn stored_bytes(bytes: u64) {
+        gauge!("respond_async_stored_bytes").set(bytes as f64);
     }
 
     pub(super) fn in_flight(change: i8) {
@@ -136,5 +159,7 @@ mod numbers {
     pub(super) fn declined(_: &Arc<str>, _: &'static str) {}
     pub(super) fn finished(_: &Arc<str>, _: &'static str, _: Duration) {}
     pub(super) fn kept_bytes(_: f64) {}
+    pub(super) fn stored(_: &'static str, _: u64) {}
+    pub(super) fn stored_bytes(_: u64) {}
     pub(super) fn in_flight(_: i8) {}
 }

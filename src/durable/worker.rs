@@ -2,7 +2,6 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tokio::{
@@ -12,7 +11,10 @@ use tokio::{
 use tower_service::Service;
 use tracing::debug;
 
-use crate::{hub::Hub, layer::run_stored};
+use crate::{
+    hub::Hub,
+    layer::{StoredBody, run_stored},
+};
 
 /// How often the store is asked for something to run, in case it has not said that there is.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -27,7 +29,8 @@ const AT_ONCE: usize = 64;
 /// process died. Made by [`Operations::worker`](crate::Operations::worker).
 ///
 /// Each is run at least once, by the service that would have answered its request: its method, target, headers and body
-/// are those that were stored, without credentials.
+/// are those that were stored, without credentials. Its body is a [`StoredBody`], which an axum router takes as it takes
+/// any; a service that insists on a body type of its own is given it by a mapping in between.
 #[must_use = "a worker does nothing unless it runs"]
 pub struct Worker<S> {
     hub: Arc<Hub>,
@@ -51,12 +54,11 @@ impl<S> Worker<S> {
     ///
     /// To be spawned. Dropping it ends the claims, and nothing that runs. Without a
     /// [store](crate::OperationsBuilder::store) outside this process there is nothing to claim, and it ends at once.
-    pub async fn run<B, RB>(self)
+    pub async fn run<RB>(self)
     where
-        S: Service<Request<B>, Response = Response<RB>> + Clone + Send + 'static,
+        S: Service<Request<StoredBody>, Response = Response<RB>> + Clone + Send + 'static,
         S::Future: Send + 'static,
         S::Error: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
-        B: From<Bytes> + Send + 'static,
         RB: Body + Send + 'static,
     {
         let places = Arc::new(Semaphore::new(self.concurrency.max(1)));

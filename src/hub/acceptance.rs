@@ -219,17 +219,17 @@ impl Hub {
         match (created, permit) {
             (Ok(Created::New { at: created }), Some(permit)) => {
                 telemetry::in_flight(1);
-                return Ok(Accepted::Run(Admission { attempt, created, permit }));
+                Ok(Accepted::Run(Admission { attempt, created, permit }))
             }
             (created, permit) => {
                 if let Some(permit) = permit {
                     self.permits.release(permit);
                 }
-                match created? {
-                    Created::New { at: created } => Ok(Accepted::Queued { id, created }),
-                    Created::Existing(snapshot) => Ok(Accepted::Existing(Box::new(self.completed(snapshot)))),
-                    Created::KeyTaken => Ok(Accepted::KeyTaken),
-                }
+                created.map(|created| match created {
+                    Created::New { at: created } => Accepted::Queued { id, created },
+                    Created::Existing(snapshot) => Accepted::Existing(Box::new(self.completed(snapshot))),
+                    Created::KeyTaken => Accepted::KeyTaken,
+                })
             }
         }
     }

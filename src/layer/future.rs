@@ -250,7 +250,7 @@ where
                 Poll::Ready(response)
             }
             // What was to survive this process may not be left to it alone.
-            Declined::StoreUnavailable if terms.policy.is_durable() => {
+            Declined::StoreUnavailable if terms.policy.is_durable => {
                 let response = unavailable(terms);
                 self.leave_line();
                 Poll::Ready(response)

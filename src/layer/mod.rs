@@ -12,6 +12,8 @@ mod response_body;
 mod service;
 mod service_error;
 #[cfg(feature = "durable")]
+mod stored_body;
+#[cfg(feature = "durable")]
 mod stored_call;
 mod stored_first;
 mod submission;
@@ -24,8 +26,11 @@ pub use response_body::ResponseBody;
 pub use service::RespondAsync;
 pub use service_error::{MapServiceError, ServiceErrorProblem};
 #[cfg(feature = "durable")]
+pub use stored_body::StoredBody;
+#[cfg(feature = "durable")]
 pub(crate) use stored_call::run_stored;
 use tower_layer::Layer;
+use tracing::warn;
 
 use crate::{
     hub::Hub,
@@ -61,6 +66,9 @@ impl RespondAsyncLayer {
         let route = |name, policy: &Policy| {
             let terms = Arc::new(Terms::new(name, policy.clone()));
             hub.learn(&terms);
+            if terms.policy.is_durable && !hub.is_shared() {
+                warn!(route = &*terms.name, "nothing is durable without a store outside this process");
+            }
             Arc::new(Route { hub: Arc::clone(hub), terms })
         };
         let routing =

@@ -2,14 +2,13 @@
 
 use std::{error::Error, future::poll_fn, sync::Arc};
 
-use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 use tracing::Span;
 
 use super::{
-    Route, ServiceErrorProblem,
+    Route, ServiceErrorProblem, StoredBody,
     detach::{Call, Detachment},
 };
 use crate::{
@@ -25,17 +24,16 @@ use crate::{
 pub(super) struct UnderWay;
 
 /// Runs the claimed operation in a task, by this service. `place` is kept for as long as its handler runs.
-pub(crate) fn run_stored<S, B, RB>(
+pub(crate) fn run_stored<S, RB>(
     hub: &Arc<Hub>,
     claimed: Claimed,
     admission: Admission,
     mut service: S,
     place: impl Send + 'static,
 ) where
-    S: Service<Request<B>, Response = Response<RB>> + Send + 'static,
+    S: Service<Request<StoredBody>, Response = Response<RB>> + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
-    B: From<Bytes> + Send + 'static,
     RB: Body + Send + 'static,
 {
     let handle =
@@ -61,9 +59,9 @@ pub(crate) fn run_stored<S, B, RB>(
     detachment.run(admission);
 }
 
-fn request_of<B: From<Bytes>>(stored: StoredRequest) -> Request<B> {
+fn request_of(stored: StoredRequest) -> Request<StoredBody> {
     let StoredRequest { method, uri, headers, body } = stored;
-    let mut request = Request::new(B::from(body));
+    let mut request = Request::new(StoredBody::new(body));
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;

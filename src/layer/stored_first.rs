@@ -57,7 +57,7 @@ impl Submission {
     /// `None` where nothing of the request need be stored.
     pub(super) fn of<B>(route: &Route, is_keyed: bool, request: &Request<B>) -> Option<Box<Self>> {
         let (hub, policy) = (&route.hub, &route.terms.policy);
-        let is_durable = policy.is_durable() && hub.is_shared();
+        let is_durable = policy.is_durable && hub.is_shared();
         let key = (is_keyed && policy.honor_idempotency_key).then(|| idempotency_key::parse(request.headers()));
         if !is_durable && key.is_none() {
             return None;
@@ -157,7 +157,7 @@ where
     }
 
     /// Reads the whole of the request.
-    fn poll_request(&mut self, context: &mut Context<'_>) -> Poll<Result<NewOperation, Declined>> {
+    fn poll_request(&self, context: &mut Context<'_>) -> Poll<Result<NewOperation, Declined>> {
         let limit = self.route.terms.policy.max_request_body;
         match self.arrival.as_ref().map_or(Arrived::Whole, |body| body.poll_whole(limit, context)) {
             Arrived::Waiting => Poll::Pending,
@@ -232,14 +232,14 @@ where
         self.submission = None;
         match end {
             Ok(Some(snapshot)) if snapshot.end.is_some() => self.reply(&snapshot),
-            Ok(Some(snapshot)) => self.accepted_as(accepted::Accepted::of(&snapshot)),
+            Ok(Some(snapshot)) => self.accepted_as(&accepted::Accepted::of(&snapshot)),
             Ok(None) => self.refuse(Kind::NotFound),
             // It is there, whether or not it can be looked at.
-            Err(_) => self.accepted_as(accepted::Accepted::new(id, created)),
+            Err(_) => self.accepted_as(&accepted::Accepted::new(id, created)),
         }
     }
 
-    fn accepted_as(&self, accepted: accepted::Accepted) -> Response<ResponseBody<RB>> {
+    fn accepted_as(&self, accepted: &accepted::Accepted) -> Response<ResponseBody<RB>> {
         accepted.response(&self.route, &self.client).map(|document| self.client.body(document))
     }
 

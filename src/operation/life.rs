@@ -126,6 +126,8 @@ impl Life {
 mod tests {
     use super::*;
 
+    type Row<'a> = (&'a dyn Fn(u32) -> Step, [Result<Life, Refused>; 4]);
+
     /// The table above, cell by cell.
     #[test]
     fn the_table_holds() {
@@ -142,7 +144,7 @@ mod tests {
         let hand_back = |attempt| Step::HandBack { attempt };
         let time_out = |attempt| Step::TimeOut { attempt };
 
-        let table: [(&dyn Fn(u32) -> Step, [Result<Life, Refused>; 4]); 7] = [
+        let table: [Row<'_>; 7] = [
             (&|_| Step::Claim, [to(State::Running, 4, 1), Err(Refused::NotQueued), Err(Refused::NotQueued), over]),
             (&finish, [superseded, to(State::Succeeded, 3, 1), superseded, over]),
             (&retry, [superseded, to(State::Queued, 3, 2), superseded, over]),

@@ -68,8 +68,8 @@ pub struct Policy {
     pub(crate) follow_created: bool,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) handle: bool,
-    #[cfg(feature = "durable")]
-    pub(crate) execution: Execution,
+    /// Whether an operation outlives the process that runs it.
+    pub(crate) is_durable: bool,
     pub(crate) max_attempts: u32,
     pub(crate) backoff: Duration,
 }
@@ -93,21 +93,10 @@ impl Default for Policy {
             follow_created: false,
             on_disconnect: OnDisconnect::default(),
             handle: false,
-            #[cfg(feature = "durable")]
-            execution: Execution::default(),
+            is_durable: false,
             max_attempts: 3,
             backoff: Duration::from_secs(1),
         }
-    }
-}
-
-impl Policy {
-    /// Whether an operation outlives the process that runs it.
-    pub(crate) fn is_durable(&self) -> bool {
-        #[cfg(feature = "durable")]
-        return self.execution == Execution::Durable;
-        #[cfg(not(feature = "durable"))]
-        return false;
     }
 }
 
@@ -314,10 +303,15 @@ impl Policy {
 impl Policy {
     /// What becomes of an operation whose process dies.
     ///
+    /// Durable execution needs a [store](crate::OperationsBuilder::store) outside the process: without one, the request is
+    /// detached like any other, and a warning is logged. Where there is no room for another operation, the request is
+    /// queued, and its handler does not begin here; so its service must begin nothing before its future is polled, as
+    /// those made of async functions do.
+    ///
     /// Default: [`Execution::Detached`].
     #[must_use]
     pub fn execution(mut self, execution: Execution) -> Self {
-        self.execution = execution;
+        self.is_durable = execution == Execution::Durable;
         self
     }
 

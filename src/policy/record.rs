@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Completion, Execution, Policy, Terms};
+use super::{Completion, Policy, Terms};
 use crate::operation::record::{self, RecordError};
 
 /// The versions of a record, of which each release reads those of the ones before it.
@@ -42,7 +42,7 @@ impl Terms {
             max_run_time: policy.max_run_time,
             max_reply: policy.max_reply as u64,
             handle: policy.handle,
-            durable: policy.execution == Execution::Durable,
+            durable: policy.is_durable,
             max_attempts: policy.max_attempts,
             backoff: policy.backoff,
         };
@@ -79,7 +79,7 @@ impl Terms {
             max_run_time,
             max_reply: usize::try_from(max_reply).unwrap_or(usize::MAX),
             handle,
-            execution: if durable { Execution::Durable } else { Execution::Detached },
+            is_durable: durable,
             max_attempts,
             backoff,
             ..Policy::default()
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     fn terms() -> Terms {
-        let policy = Policy { execution: Execution::Durable, max_run_time: None, ..Policy::default() };
+        let policy = Policy { is_durable: true, max_run_time: None, ..Policy::default() };
         let policy = policy.completion(Completion::Replay).follow_created(true).retention(Duration::from_millis(1_234));
         Terms::new("/renders/{id}".into(), policy)
     }

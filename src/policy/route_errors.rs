@@ -122,6 +122,7 @@ impl RouteFault {
         let zero = [
             ("max_run_time", policy.max_run_time.is_some_and(|longest| longest.is_zero())),
             ("retention", policy.retention.is_zero()),
+            ("max_attempts", policy.max_attempts == 0),
             ("max_reply", policy.max_reply == 0),
         ];
         let zero = zero.into_iter().filter(|(_, is_zero)| *is_zero).map(|(rule, _)| Self::Zero { rule });

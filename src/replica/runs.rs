@@ -54,8 +54,9 @@ impl Runs {
         self.0.iter_mut().filter(|run| run.durable).for_each(|mut run| run.stop());
     }
 
+    /// Gives the number of those that were not stopped before.
     pub(super) fn stop_all(&self) -> usize {
-        self.0.iter_mut().map(|mut run| run.stop()).count()
+        self.0.iter_mut().filter(|run| !run.stopped).map(|mut run| run.stop()).count()
     }
 
     /// All that are known, and may not have come to the store yet.

@@ -6,22 +6,32 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::{Event, Shared};
-use crate::store::Swept;
+use crate::{store::Swept, telemetry};
 
 const PERIOD: Duration = Duration::from_millis(500);
 
 const SLICE: usize = 200;
+
+/// How often the operations are counted, for those who watch.
+const COUNT_PERIOD: Duration = Duration::from_secs(15);
 
 impl Shared {
     /// Sweeps while this replica is sure of the store: after an outage the others, too, need time to be heard of again, or all that
     /// runs would count as lost.
     pub(super) async fn keep_sweeping(self: Arc<Self>) {
         let mut steady: Option<Instant> = None;
+        let mut count_next = Instant::now();
         while self.closing.run_until_cancelled(sleep(PERIOD)).await.is_some() {
             let has_lease = self.lease.borrow().is_some();
             steady = steady.filter(|_| has_lease).or_else(|| has_lease.then(Instant::now));
             if steady.is_some_and(|since| since.elapsed() >= self.settings.lease) {
                 self.sweep().await;
+            }
+            if Instant::now() >= count_next
+                && let Ok(counts) = self.store.counts().await
+            {
+                telemetry::counted(counts);
+                count_next = Instant::now() + COUNT_PERIOD;
             }
         }
     }

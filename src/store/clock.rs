@@ -1,8 +1,8 @@
 //! The store's clock.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use tokio::time::Instant;
+use tokio::time;
 
 use crate::operation::Timestamp;
 
@@ -10,17 +10,42 @@ use crate::operation::Timestamp;
 /// correction of the wall clock neither prolongs nor shortens anything.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    started: Instant,
+    started: Started,
     epoch: Timestamp,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Started {
+    ByRuntime(time::Instant),
+    BySystem(Instant),
+}
+
 impl Clock {
+    /// Counts as tokio does, whose clock stands still in some tests.
     pub(crate) fn new() -> Self {
+        Self::since(Started::ByRuntime(time::Instant::now()))
+    }
+
+    /// Counts on in any case. For those who ask from several runtimes, each of which may have its own time in tests.
+    pub(crate) fn of_system() -> Self {
+        Self::since(Started::BySystem(Instant::now()))
+    }
+
+    fn since(started: Started) -> Self {
         let epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { started: Instant::now(), epoch: Timestamp::from_millis(0).after(epoch) }
+        Self { started, epoch: Timestamp::from_millis(0).after(epoch) }
     }
 
     pub(crate) fn now(self) -> Timestamp {
         self.epoch.after(self.started.elapsed())
+    }
+}
+
+impl Started {
+    fn elapsed(self) -> Duration {
+        match self {
+            Self::ByRuntime(started) => started.elapsed(),
+            Self::BySystem(started) => started.elapsed(),
+        }
     }
 }

@@ -5,7 +5,7 @@ mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod contract;
-#[cfg(feature = "durable")]
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod engine;
 mod expiry;
 mod future;

@@ -70,10 +70,13 @@ use value::Value;
 /// | `retention` | a duration longer than zero |
 /// | `max_request_body` | a size |
 /// | `max_reply` | a size of at least one byte |
-/// | `honor_respond_async`, `honor_wait`, `follow_created`, `handle` | `true` or `false` |
+/// | `honor_respond_async`, `honor_wait`, `honor_idempotency_key`, `follow_created`, `handle` | `true` or `false` |
 /// | `at_limit` | `"stay-in-line"` or `"unavailable"`; or a table that says it for some of `operations`, `operations_per_owner`, `kept_replies` and `request_body` |
 /// | `completion` | `"see-other"`, `"found"` or `"replay"` |
 /// | `on_disconnect` | `"cancel"` or `"detach"` |
+/// | `execution` | `"detached"` or `"durable"`, with the feature `durable` |
+/// | `max_attempts` | a whole number, at least 1, with the feature `durable` |
+/// | `backoff` | a duration, with the feature `durable` |
 ///
 /// Durations are texts with units: `"300ms"`, `"2h 30m"`. Sizes are bytes, `1048576`, or texts with a
 /// decimal or binary unit: `"64KiB"`, `"1.5GB"`.

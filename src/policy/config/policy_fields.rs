@@ -2,6 +2,8 @@
 
 use ::http::Method;
 
+#[cfg(feature = "durable")]
+use super::scalars::count;
 use super::{
     place::{Fields, Place, Read},
     scalars::{
@@ -19,6 +21,9 @@ const COMPLETION: [(&str, Completion); 3] =
     [("see-other", Completion::SeeOther), ("found", Completion::Found), ("replay", Completion::Replay)];
 
 const ON_DISCONNECT: [(&str, OnDisconnect); 2] = [("cancel", OnDisconnect::Cancel), ("detach", OnDisconnect::Detach)];
+
+#[cfg(feature = "durable")]
+const EXECUTION: [(&str, bool); 2] = [("detached", false), ("durable", true)];
 
 /// Reads the fields of a policy over those of `base`.
 pub(super) fn policy(fields: &mut Fields<'_>, base: &Policy) -> Policy {
@@ -39,7 +44,18 @@ pub(super) fn policy(fields: &mut Fields<'_>, base: &Policy) -> Policy {
     fields.set("follow_created", &mut policy.follow_created, flag);
     fields.set("on_disconnect", &mut policy.on_disconnect, |place| choice(place, &ON_DISCONNECT));
     fields.set("handle", &mut policy.handle, flag);
+    #[cfg(feature = "durable")]
+    {
+        fields.set("execution", &mut policy.is_durable, |place| choice(place, &EXECUTION));
+        fields.set("max_attempts", &mut policy.max_attempts, attempts);
+        fields.set("backoff", &mut policy.backoff, duration);
+    }
     policy
+}
+
+#[cfg(feature = "durable")]
+fn attempts(place: &Place<'_>) -> Read<u32> {
+    count(place).map(|attempts| u32::try_from(attempts).unwrap_or(u32::MAX))
 }
 
 pub(super) fn completion(place: &Place<'_>) -> Read<Completion> {

@@ -142,6 +142,19 @@ fn expected() -> Config {
     }
 }
 
+#[cfg(feature = "durable")]
+#[test]
+fn execution_is_configured_like_the_rest() {
+    let config: Config =
+        toml::from_str("[defaults]\nexecution = \"durable\"\nmax_attempts = 5\nbackoff = \"250ms\"").unwrap();
+    let expected =
+        Policy::new().execution(crate::Execution::Durable).max_attempts(5).backoff(Duration::from_millis(250));
+    assert_eq!(config.routes(), expected.into());
+    let wrong =
+        toml::from_str::<Config>("[defaults]\nexecution = \"durably\"\nmax_attempts = 0").unwrap_err().to_string();
+    assert!(wrong.contains("defaults.execution") && wrong.contains("defaults.max_attempts"), "{wrong}");
+}
+
 #[test]
 fn every_key_is_read_alike_from_toml_yaml_and_json() {
     assert_eq!(toml::from_str::<Config>(TOML).unwrap(), expected());

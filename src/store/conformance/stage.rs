@@ -15,7 +15,7 @@ use crate::{
     operation::{
         Ending, Failure, Key, OperationId, Owner, Progress, Reply, ReplyBuilder, Report, StoredRequest, Timestamp,
     },
-    policy::{Execution, Terms},
+    policy::Terms,
     store::contract::{Attempt, Claimed, Created, LeaseId, NewOperation, Part, Snapshot, Store, Swept},
 };
 
@@ -229,7 +229,7 @@ impl Draft {
     }
 
     pub(super) fn attempts(self, max_attempts: u32, backoff: Duration) -> Self {
-        let policy = Policy { execution: Execution::Durable, max_attempts, backoff, ..self.policy };
+        let policy = Policy { is_durable: true, max_attempts, backoff, ..self.policy };
         Self { policy, ..self }
     }
 

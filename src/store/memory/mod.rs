@@ -41,6 +41,8 @@ const SHARDS: usize = 256;
 /// [`Operations`](crate::Operations) in one process that share their operations, and as a model of the
 /// [contract](super::contract).
 ///
+/// Its time goes on even where a test has paused tokio's.
+///
 /// A single [`Operations`](crate::Operations) needs none: without a store, it keeps its operations in memory, and by a
 /// shorter way. Those that share a store are each given a clone of one `Arc`:
 ///
@@ -92,7 +94,8 @@ impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(MemoryLimits { operations: 100_000, bytes: 256 * 1024 * 1024 }, Precision::Millisecond)
+        let limits = MemoryLimits { operations: 100_000, bytes: 256 * 1024 * 1024 };
+        Self::with(limits, Clock::of_system(), Precision::Millisecond)
     }
 
     /// How many operations may be kept at once, queued, running and ended; 100,000 by default. Where there are as many,
@@ -114,16 +117,16 @@ impl MemoryStore {
 
     /// The store of a single hub, which sweeps now and then.
     pub(crate) fn of_one_hub(limits: MemoryLimits) -> Self {
-        Self::with(limits, Precision::QuarterSecond)
+        Self::with(limits, Clock::new(), Precision::QuarterSecond)
     }
 
-    fn with(limits: MemoryLimits, precision: Precision) -> Self {
+    fn with(limits: MemoryLimits, clock: Clock, precision: Precision) -> Self {
         Self {
             operations: DashMap::with_capacity_and_hasher_and_shard_amount(0, IdHasher::default(), SHARDS),
             expiry: Expiry::new(precision),
             owned: Owned::default(),
             extended: Box::default(),
-            clock: Clock::new(),
+            clock,
             limits,
             count: AtomicUsize::new(0),
             kept_bytes: AtomicUsize::new(0),

@@ -16,18 +16,6 @@ use crate::{
     store::{Attempt, Created, NewOperation, StoreError},
 };
 
-#[cfg(feature = "conformance")]
-#[tokio::test(flavor = "multi_thread")]
-async fn keeps_the_contract() {
-    use crate::store::conformance::{Replicas, run};
-
-    let two_of_one = async || {
-        let store = Arc::new(MemoryStore::new());
-        Replicas::new(Arc::clone(&store) as _, store).announcing()
-    };
-    run(two_of_one).await.unwrap();
-}
-
 fn detached() -> NewOperation {
     let terms = Arc::new(Terms::new("/renders".into(), Policy::new()));
     NewOperation { id: OperationId::random(), owner: None, terms, key: None, request: None, lease: None }

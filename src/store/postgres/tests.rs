@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::*;
 use crate::{
     operation::{Ending, Key, Refused, ReplyBuilder, State, StoredRequest},
-    policy::{Execution, Policy, Terms},
+    policy::{Policy, Terms},
     store::contract::NewOperation,
 };
 
@@ -19,7 +19,7 @@ mod server;
 use server::Server;
 
 fn terms() -> Arc<Terms> {
-    let policy = Policy { execution: Execution::Durable, ..Policy::default() };
+    let policy = Policy { is_durable: true, ..Policy::default() };
     Arc::new(Terms::new("/renders".into(), policy))
 }
 

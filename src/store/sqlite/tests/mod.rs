@@ -21,7 +21,7 @@ use super::*;
 use crate::{
     Policy,
     operation::{Ending, ReplyBuilder, State, StoredRequest},
-    policy::{Execution, Terms},
+    policy::Terms,
 };
 
 const LONG: Duration = Duration::from_secs(60 * 60);
@@ -58,7 +58,7 @@ async fn execute(path: &Path, statement: &'static str) {
 }
 
 fn terms(policy: Policy) -> Arc<Terms> {
-    Arc::new(Terms::new("/renders".into(), Policy { execution: Execution::Durable, ..policy }))
+    Arc::new(Terms::new("/renders".into(), Policy { is_durable: true, ..policy }))
 }
 
 fn detached() -> NewOperation {

@@ -1,0 +1,97 @@
+//! What the command line says.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+pub(crate) const USAGE: &str = "\
+usage: replicas --role api|worker|both --store sqlite:PATH|postgres://...|redis://...
+                [--listen 127.0.0.1:3000] [--lease 15s] [--name NAME] [--journal PATH]
+
+  --role     api answers requests and leaves durable work to others; worker does that work; both does both
+  --store    where operations live: a file, or the URL of a server
+  --listen   where to listen; port 0 is any free one
+  --lease    after how long without word from it a replica counts as dead, at least 1s
+  --name     what this replica calls itself: by default the address where it listens
+  --journal  a file to which a line is added whenever work begins";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Api,
+    Worker,
+    Both,
+}
+
+/// Where the operations live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Location {
+    Sqlite(PathBuf),
+    Postgres(String),
+    Redis(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct Arguments {
+    pub(crate) role: Role,
+    pub(crate) store: Location,
+    pub(crate) listen: SocketAddr,
+    pub(crate) lease: Duration,
+    pub(crate) name: String,
+    pub(crate) journal: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// # Errors
+    ///
+    /// Says what is wrong, or missing.
+    pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let (mut role, mut store, mut listen, mut lease, mut name, mut journal) = (None, None, None, None, None, None);
+        while let Some(option) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{option}: a value is missing"));
+            match option.as_str() {
+                "--role" => role = Some(parse_role(&value()?)?),
+                "--store" => store = Some(parse_store(value()?)?),
+                "--listen" => listen = Some(parse_listen(&value()?)?),
+                "--lease" => lease = Some(parse_lease(&value()?)?),
+                "--name" => name = Some(value()?),
+                "--journal" => journal = Some(value()?.into()),
+                _ => return Err(format!("{option}: not an option")),
+            }
+        }
+        let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3000)));
+        Ok(Self {
+            role: role.ok_or("--role is missing")?,
+            store: store.ok_or("--store is missing")?,
+            listen,
+            lease: lease.unwrap_or(Duration::from_secs(15)),
+            name: name.unwrap_or_else(|| listen.to_string()),
+            journal,
+        })
+    }
+}
+
+fn parse_role(text: &str) -> Result<Role, String> {
+    match text {
+        "api" => Ok(Role::Api),
+        "worker" => Ok(Role::Worker),
+        "both" => Ok(Role::Both),
+        _ => Err(format!("--role: expected api, worker or both, found {text:?}")),
+    }
+}
+
+fn parse_store(text: String) -> Result<Location, String> {
+    match text.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => Ok(Location::Sqlite(path.into())),
+        Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => Ok(Location::Postgres(text)),
+        Some(("redis" | "rediss", rest)) if rest.starts_with("//") => Ok(Location::Redis(text)),
+        _ => Err(format!(
+            "--store: expected sqlite:PATH, or a URL that begins with postgres:// or redis://, found {text:?}"
+        )),
+    }
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("--listen: expected an address such as 127.0.0.1:3000, found {text:?}"))
+}
+
+fn parse_lease(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| format!("--lease: expected a duration such as 15s, found {text:?}"))
+}

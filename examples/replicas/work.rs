@@ -1,0 +1,78 @@
+//! The work: a fingerprint of a request's body that takes as long to make as the request says.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Query, State},
+    http::HeaderName,
+    routing::post,
+};
+use hmac_sha256::Hash;
+use serde::Deserialize;
+use tokio::time::sleep;
+
+/// The work is done in rounds, and this is how long one takes.
+const ROUND: Duration = Duration::from_millis(10);
+
+/// Says which replica has done the work.
+const DONE_BY: HeaderName = HeaderName::from_static("x-done-by");
+
+/// Where work is done.
+#[derive(Clone, Debug)]
+pub(crate) struct Workshop {
+    name: Arc<str>,
+    journal: Option<Arc<File>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Order {
+    #[serde(default)]
+    milliseconds: u64,
+}
+
+impl Workshop {
+    /// With a file to which a line is added whenever work begins.
+    pub(crate) fn open(name: String, journal: Option<&Path>) -> io::Result<Self> {
+        let open = |path| OpenOptions::new().create(true).append(true).open(path);
+        let journal = journal.map(open).transpose()?.map(Arc::new);
+        Ok(Self { name: name.into(), journal })
+    }
+
+    pub(crate) fn router(self) -> Router {
+        Router::new().route("/jobs", post(work)).route("/reports", post(work)).with_state(self)
+    }
+
+    /// In one write, so that lines of several replicas do not get mixed up.
+    fn note(&self, body: &[u8]) {
+        if let Some(mut journal) = self.journal.as_deref() {
+            let line = format!("{} {}\n", self.name, String::from_utf8_lossy(body));
+            if let Err(error) = journal.write_all(line.as_bytes()) {
+                tracing::error!(%error, "the journal cannot be written to");
+            }
+        }
+    }
+}
+
+async fn work(
+    State(workshop): State<Workshop>,
+    Query(order): Query<Order>,
+    body: Bytes,
+) -> ([(HeaderName, String); 1], String) {
+    workshop.note(&body);
+    let rounds = u128::from(order.milliseconds).div_ceil(ROUND.as_millis());
+    let mut fingerprint = Hash::hash(&body);
+    for _ in 0..rounds {
+        sleep(ROUND).await;
+        fingerprint = Hash::hash(&fingerprint);
+    }
+    let hexadecimal: String = fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
+    ([(DONE_BY, workshop.name.to_string())], format!("{hexadecimal}\n"))
+}
