@@ -13,6 +13,7 @@ mod drain;
 mod events;
 mod failures;
 mod handle;
+mod idempotency;
 mod limits;
 mod list;
 mod model;

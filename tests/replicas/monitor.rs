@@ -69,7 +69,7 @@ async fn a_reply_is_given_in_parts_and_only_when_it_is_new(stage: &Stage) {
     let tag = reply.header("etag");
     assert!(tag.len() > 2, "{tag:?}");
     let head = replica.ask(Method::HEAD, &result, &[]).await;
-    assert_eq!((head.status.as_u16(), head.header("content-length"), head.header("etag")), (200, "256", tag));
+    assert_eq!((head.status.as_u16(), head.body.len(), head.header("etag")), (200, 0, tag));
     assert_eq!(replica.ask(Method::GET, &result, &[("if-none-match", tag)]).await.status, 304);
     let part = replica.ask(Method::GET, &result, &[("range", "bytes=10-12")]).await;
     assert_eq!((part.status.as_u16(), part.body.as_ref()), (206, &[10, 11, 12][..]));

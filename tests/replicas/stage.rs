@@ -156,7 +156,7 @@ impl Replica {
 
     /// Has it run what is queued, too.
     pub(crate) fn work(&self) -> JoinHandle<()> {
-        tokio::spawn(self.operations.worker(self.router.clone()).run::<Body, _>())
+        tokio::spawn(self.operations.worker(self.router.clone()).run())
     }
 
     /// Dies, as the store and the clients see it: what it ran goes on and reaches nobody.
