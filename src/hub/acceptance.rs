@@ -227,12 +227,20 @@ impl Hub {
 
 async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewOperation) -> Result<Created, Declined> {
     let lease = lease(replica).await.ok_or(Declined::StoreUnavailable)?;
+    let is_keyed = operation.key.is_some();
     replica.expect(attempt, operation.request.is_some());
     let created = replica.store().create(NewOperation { lease: Some(lease), ..operation }).await;
     match &created {
-        Ok(Created::New { .. }) => {}
-        // It may be there all the same, and must not stay there with nobody to run it.
-        Err(StoreError::Unavailable(_)) => replica.end(attempt, Reply::none(Ending::Canceled)),
+        Ok(Created::New { .. }) => replica.stored(attempt),
+        // It may be there all the same, now or in a moment, and must not stay there with nobody to run it. Its client may
+        // ask for it by its key.
+        Err(StoreError::Unavailable(_)) => {
+            match is_keyed {
+                true => replica.forget(attempt),
+                false => replica.end(attempt, Reply::none(Ending::Canceled)),
+            }
+            replica.doubt();
+        }
         Ok(Created::Existing(_) | Created::KeyTaken) | Err(_) => replica.forget(attempt),
     }
     Ok(created?)
