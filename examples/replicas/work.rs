@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
@@ -50,10 +50,11 @@ impl Workshop {
         Router::new().route("/jobs", post(work)).route("/reports", post(work)).with_state(self)
     }
 
-    /// In one write, so that lines of several replicas do not get mixed up.
+    /// When, by whom, and on what. In one write, so that lines of several replicas do not get mixed up.
     fn note(&self, body: &[u8]) {
         if let Some(mut journal) = self.journal.as_deref() {
-            let line = format!("{} {}\n", self.name, String::from_utf8_lossy(body));
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            let line = format!("{now} {} {}\n", self.name, String::from_utf8_lossy(body));
             if let Err(error) = journal.write_all(line.as_bytes()) {
                 tracing::error!(%error, "the journal cannot be written to");
             }

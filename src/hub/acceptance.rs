@@ -74,7 +74,7 @@ impl Hub {
     pub(crate) fn accept(self: &Arc<Self>, operation: NewOperation) -> Acceptance {
         let permit = match self.admit(&operation) {
             Ok(permit) => permit,
-            Err(declined) if operation.key.is_some() => return self.recall(operation, declined),
+            Err(declined) if operation.key.is_some() => return self.recall(&operation, declined),
             Err(declined) => return Acceptance::Now(Err(declined)),
         };
         match &self.operations {
@@ -87,7 +87,7 @@ impl Hub {
     pub(crate) fn accept_or_queue(self: &Arc<Self>, operation: NewOperation) -> Acceptance {
         match &self.operations {
             Operations::Shared(_) if operation.request.is_some() && self.is_open() => {
-                let permit = self.admit(&operation).ok().filter(|_| !self.settings.only_accepts);
+                let permit = if self.settings.only_accepts { None } else { self.admit(&operation).ok() };
                 Acceptance::Later(self.create_shared(operation, permit))
             }
             _ => self.accept(operation),
@@ -95,41 +95,15 @@ impl Hub {
     }
 
     /// What came before under the key of an operation for which there is no room: what is there already needs none.
-    fn recall(self: &Arc<Self>, operation: NewOperation, declined: Declined) -> Acceptance {
+    fn recall(&self, operation: &NewOperation, declined: Declined) -> Acceptance {
         match &self.operations {
-            Operations::Here(store) => Acceptance::Now(match store.recall(&operation) {
+            Operations::Here(store) => Acceptance::Now(match store.recall(operation) {
                 Some(Created::Existing(snapshot)) => Ok(Accepted::Existing(Box::new(snapshot))),
                 Some(Created::KeyTaken) => Ok(Accepted::KeyTaken),
                 Some(Created::New { .. }) | None => Err(declined),
             }),
-            Operations::Shared(_) => {
-                let (answer, answered) = oneshot::channel();
-                let hub = Arc::clone(self);
-                self.tasks.spawn(async move {
-                    let Operations::Shared(replica) = &hub.operations else { return };
-                    let _unwanted = answer.send(hub.recall_in(replica, operation, declined).await);
-                });
-                Acceptance::Later(Accepting(answered))
-            }
-        }
-    }
-
-    // A store cannot be asked for a key but by creating what has it.
-    async fn recall_in(
-        &self,
-        replica: &Replica,
-        operation: NewOperation,
-        declined: Declined,
-    ) -> Result<Accepted, Declined> {
-        let attempt = Attempt { operation: operation.id, number: 1 };
-        let owner = operation.owner.clone();
-        match create_under_lease(replica, attempt, operation).await? {
-            Created::New { .. } => {
-                replica.withdraw(attempt, owner, false);
-                Err(declined)
-            }
-            Created::Existing(snapshot) => Ok(Accepted::Existing(Box::new(self.completed(snapshot)))),
-            Created::KeyTaken => Ok(Accepted::KeyTaken),
+            // That store cannot be asked for a key but by creating what has it, and what is created others may find.
+            Operations::Shared(_) => Acceptance::Now(Err(declined)),
         }
     }
 
@@ -268,12 +242,18 @@ impl Hub {
 
 async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewOperation) -> Result<Created, Declined> {
     let lease = lease(replica).await.ok_or(Declined::StoreUnavailable)?;
-    let owner = operation.owner.clone();
+    let (owner, is_keyed) = (operation.owner.clone(), operation.key.is_some());
     replica.expect(attempt, operation.request.is_some());
     let created = replica.store().create(NewOperation { lease: Some(lease), ..operation }).await;
     match &created {
-        Ok(Created::New { .. }) => {}
-        // It may be there all the same, and must not stay there with nobody to run it.
+        Ok(Created::New { .. }) => replica.stored(attempt),
+        // It may be there all the same, now or in a moment, and others may have been told of it by its key: so it is left to
+        // the end of the lease.
+        Err(StoreError::Unavailable(_)) if is_keyed => {
+            replica.forget(attempt);
+            replica.doubt();
+        }
+        // The same, but nobody knows of it.
         Err(StoreError::Unavailable(_)) => replica.withdraw(attempt, owner, true),
         Ok(Created::Existing(_) | Created::KeyTaken) | Err(_) => replica.forget(attempt),
     }

@@ -42,6 +42,7 @@ impl Claims<'_> {
                 let (attempt, created, permit) = (claimed.attempt, claimed.created, permits.pop()?);
                 claimed.terms = self.hub.known(claimed.terms);
                 self.replica.expect(attempt, true);
+                self.replica.stored(attempt);
                 telemetry::in_flight(1);
                 Some((claimed, Admission { attempt, created, permit }))
             };

@@ -249,8 +249,9 @@ where
                 self.leave_line();
                 Poll::Ready(response)
             }
-            // What was to survive this process may not be left to it alone.
-            Declined::StoreUnavailable if terms.policy.is_durable => {
+            // What was to survive this process may not be left to it alone, nor may what was to be done once be done
+            // where nobody remembers.
+            Declined::StoreUnavailable if terms.policy.is_durable || self.is_keyed() => {
                 let response = unavailable(terms);
                 self.leave_line();
                 Poll::Ready(response)

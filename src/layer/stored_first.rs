@@ -103,6 +103,11 @@ impl Submission {
 }
 
 impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
+    /// Whether the client has named the request.
+    pub(super) fn is_keyed(&self) -> bool {
+        self.submission.as_ref().is_some_and(|submission| submission.key.is_some())
+    }
+
     /// The operation, with what is to be stored. An error where the body is no longer there to be stored.
     pub(super) fn whole_operation(&self) -> Result<NewOperation, Declined> {
         let operation = self.operation();

@@ -111,6 +111,11 @@ impl Replica {
         self.0.runs.expect(attempt, durable);
     }
 
+    /// The store has the run that was expected.
+    pub(crate) fn stored(&self, attempt: Attempt) {
+        self.0.runs.stored(attempt);
+    }
+
     /// The run has begun, and can be stopped by this. Gives it back where there is nothing to run any more.
     pub(crate) fn attach(&self, attempt: Attempt, runner: Runner) -> Result<(), TooLate> {
         self.0.runs.attach(attempt, runner)
@@ -155,7 +160,6 @@ impl Replica {
     }
 
     /// Something may be held under the lease that nobody here knows of: another lease is to be taken, with what is known.
-    #[cfg(feature = "durable")]
     pub(crate) fn doubt(&self) {
         self.0.doubt.notify_one();
     }

@@ -15,6 +15,8 @@ pub(super) struct Runs(DashMap<OperationId, Run>);
 struct Run {
     number: u32,
     durable: bool,
+    /// The store is known to have it.
+    stored: bool,
     /// Absent until it has begun.
     runner: Option<Runner>,
     stopped: bool,
@@ -22,7 +24,13 @@ struct Run {
 
 impl Runs {
     pub(super) fn expect(&self, Attempt { operation, number }: Attempt, durable: bool) {
-        self.0.insert(operation, Run { number, durable, runner: None, stopped: false });
+        self.0.insert(operation, Run { number, durable, stored: false, runner: None, stopped: false });
+    }
+
+    pub(super) fn stored(&self, attempt: Attempt) {
+        if let Some(mut run) = self.0.get_mut(&attempt.operation).filter(|run| run.number == attempt.number) {
+            run.stored = true;
+        }
     }
 
     pub(super) fn attach(&self, attempt: Attempt, runner: Runner) -> Result<(), TooLate> {
@@ -59,15 +67,15 @@ impl Runs {
         self.0.iter_mut().filter(|run| !run.stopped).map(|mut run| run.stop()).count()
     }
 
-    /// All that are known, and may not have come to the store yet.
+    /// Those that the store knows of: one that is only being created would count as lost there.
     pub(super) fn attempts(&self) -> Vec<Attempt> {
-        self.0.iter().map(|run| Attempt { operation: *run.key(), number: run.number }).collect()
+        let stored = self.0.iter().filter(|run| run.stored);
+        stored.map(|run| Attempt { operation: *run.key(), number: run.number }).collect()
     }
 
-    /// Those that have begun, and so are in the store.
-    pub(super) fn begun(&self) -> Vec<Attempt> {
-        let begun = self.0.iter().filter(|run| run.runner.is_some());
-        begun.map(|run| Attempt { operation: *run.key(), number: run.number }).collect()
+    /// All that may be in the store, or come there.
+    pub(super) fn expected(&self) -> Vec<Attempt> {
+        self.0.iter().map(|run| Attempt { operation: *run.key(), number: run.number }).collect()
     }
 
     /// How far the runs are that have said so.
@@ -104,5 +112,21 @@ impl Run {
             runner.ended(None);
             runner.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_is_not_asked_for_what_it_does_not_have_yet() {
+        let (runs, attempt) = (Runs::default(), Attempt { operation: OperationId::random(), number: 1 });
+        runs.expect(attempt, false);
+        assert_eq!(runs.attempts(), []);
+        runs.stored(Attempt { number: 2, ..attempt });
+        assert_eq!(runs.attempts(), []);
+        runs.stored(attempt);
+        assert_eq!(runs.attempts(), [attempt]);
     }
 }

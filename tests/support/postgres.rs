@@ -104,6 +104,30 @@ impl Server {
     }
 }
 
+/// As in the worst of crashes.
+impl Server {
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.join(".s.PGSQL.5432")
+    }
+
+    /// Kills it, so that it cannot so much as tell its own processes.
+    pub(crate) fn kill(&self) {
+        self.run_here("kill -9 $(head -n 1 \"$DIRECTORY/data/postmaster.pid\")");
+    }
+
+    /// Starts it again, once nothing of the one before is left.
+    pub(crate) fn restart(&self) {
+        let start = "pg_ctl -D \"$DIRECTORY/data\" -l \"$DIRECTORY/log\" -w start >/dev/null 2>&1 </dev/null";
+        self.run_here(&format!("for again in $(seq 100); do {start} && exit 0; sleep 0.1; done; exit 1"));
+    }
+
+    fn run_here(&self, script: &str) {
+        let done = as_postgres(script, &self.directory).status().expect("sh runs");
+        assert!(done.success(), "{script}");
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         self.1 = None;

@@ -1,0 +1,150 @@
+//! Three replicas of the example `replicas` with one store, clients that ask them for work, and an adversary who kills
+//! and freezes the replicas, kills the store, and cuts, slows and deafens the lines between them. In the end every `202`
+//! that was sent has exactly one reply, and the right one.
+//!
+//! Each store is tried for half a minute, of which the first seconds are calm. These variables change that:
+//!
+//! | variable | |
+//! |---|---|
+//! | `RESPOND_ASYNC_HARNESS_SECONDS` | how long things go wrong; 25 unless told otherwise |
+//! | `RESPOND_ASYNC_HARNESS_SEED` | what the adversary's dice begin with; new each time unless told otherwise |
+//! | `RESPOND_ASYNC_HARNESS_STORE` | `sqlite`, `postgres` or `redis`, to try it alone |
+//!
+//! With the same seed the same faults are tried in the same order; what they hit is up to the machine. Where something
+//! is wrong, the folder is kept that has the replicas' logs, the journal of all runs and the list of what was accepted.
+
+#![cfg(all(unix, feature = "sqlite", feature = "postgres", feature = "redis"))]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "so that a test says where it failed")]
+
+mod adversary;
+mod dice;
+mod engine;
+mod ledger;
+mod link;
+mod load;
+#[path = "../support/postgres.rs"]
+mod postgres;
+#[allow(dead_code)] // It answers to the gateway's tests as well.
+#[path = "../support/program.rs"]
+mod program;
+#[allow(dead_code)] // It is stopped and resumed in the tests of the store itself.
+#[path = "../stores/redis/server.rs"]
+mod redis;
+mod replica;
+mod verdict;
+
+use std::{
+    env, fs,
+    path::Path,
+    sync::{Arc, Mutex, OnceLock, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    adversary::{Stage, make_peace, trouble_replicas, trouble_store},
+    dice::Dice,
+    engine::Engine,
+    ledger::{Ledger, now},
+    load::{Answers, Http, ask},
+    replica::{ROLES, Replica},
+    verdict::{judge, watch},
+};
+
+/// Nothing goes wrong until then.
+const CALM: Duration = Duration::from_secs(4);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_202_is_kept_in_sqlite() {
+    try_out("sqlite").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_202_is_kept_in_postgres() {
+    try_out("postgres").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_202_is_kept_in_redis() {
+    try_out("redis").await;
+}
+
+fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
+    let text = env::var(format!("RESPOND_ASYNC_HARNESS_{name}")).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("RESPOND_ASYNC_HARNESS_{name}: {text}")))
+}
+
+async fn try_out(store: &str) {
+    /// One at a time, so that a replica that is short of time was made so.
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    static PROGRAM: OnceLock<std::path::PathBuf> = OnceLock::new();
+    if setting::<String>("STORE").is_some_and(|only| only != store) {
+        return;
+    }
+    let _turn = TURN.lock().await;
+    let program = PROGRAM.get_or_init(|| program::build_example("replicas"));
+    let seed = setting("SEED").unwrap_or_else(now);
+    let folder = env::temp_dir().join(format!("respond-async-harness-{}-{store}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+
+    let (stage, answers) = play(store, program, &folder, Dice::new(seed)).await;
+    let violations = answers.violations.lock().unwrap();
+    let (folder, faults) = (folder.display(), stage.ledger.faults());
+    assert!(violations.is_empty(), "{store}, seed {seed}, see {folder}:\n{}\n{faults:#?}", violations.join("\n"));
+    fs::remove_dir_all(folder.to_string()).unwrap();
+}
+
+async fn play(store: &str, program: &Path, folder: &Path, mut dice: Dice) -> (Arc<Stage>, Arc<Answers>) {
+    let stage = Arc::new(set_up(store, program, folder).await);
+    let ports: Vec<_> = stage.replicas.iter().map(|replica| replica.lock().unwrap().port).collect();
+    let (answers, http) = (Arc::new(Answers::default()), Http::new());
+    let until = Instant::now() + CALM + Duration::from_secs(setting("SECONDS").unwrap_or(25));
+
+    let accepted = folder.join("accepted");
+    let fronts = ports[..2].to_vec();
+    let asking = ask(http.clone(), Arc::clone(&answers), fronts, &accepted, dice.split(), until);
+    let watching = watch(http.clone(), &answers, &ports, dice.split(), until);
+    let troubling = async {
+        sleep(CALM).await;
+        let replicas = tokio::spawn(trouble_replicas(Arc::clone(&stage), dice.split(), until));
+        let store = tokio::spawn(trouble_store(Arc::clone(&stage), dice.split(), until));
+        replicas.await.unwrap();
+        store.await.unwrap();
+        make_peace(&stage).await;
+    };
+    tokio::join!(asking, watching, troubling);
+
+    let verdict = judge(&http, &answers, &ports, &stage.ledger.faults(), &folder.join("journal")).await;
+    println!("{store}: faults: {:?}", stage.ledger.counted());
+    println!(
+        "{store}: {} answers 202, {} in line, {} turned away, {} unanswered; of the accepted: {:?}; {} runs, {} of them \
+         not the first",
+        answers.acknowledged.lock().unwrap().len(),
+        answers.in_line.load(Ordering::Relaxed),
+        answers.turned_away.load(Ordering::Relaxed),
+        answers.unanswered.load(Ordering::Relaxed),
+        verdict.ends,
+        verdict.runs,
+        verdict.second_runs,
+    );
+    (stage, answers)
+}
+
+/// Starts everything, and waits until every replica answers.
+async fn set_up(store: &str, program: &Path, folder: &Path) -> Stage {
+    let engine = Engine::start(store, folder);
+    let (mut replicas, mut links) = (Vec::new(), Vec::new());
+    for role in ROLES {
+        let link = engine.link().await;
+        let mut replica = Replica::new(program, role, &engine.location(link.as_ref()), folder);
+        replica.start(None);
+        while Http::new().get(replica.port, "/health").await.is_none() {
+            assert_eq!(replica.ended(), None, "the replica {role} does not start, see {}", folder.display());
+            sleep(Duration::from_millis(20)).await;
+        }
+        links.extend(link);
+        replicas.push(Mutex::new(replica));
+    }
+    Stage { replicas, links, engine: Mutex::new(engine), ledger: Ledger::default() }
+}
