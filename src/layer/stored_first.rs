@@ -172,6 +172,7 @@ where
     }
 
     fn begin(&mut self, accepted: Accepted, context: &mut Context<'_>) -> Poll<Result<Response<ResponseBody<RB>>, E>> {
+        let is_new = !matches!(accepted, Accepted::Existing(_));
         let (id, created) = match accepted {
             Accepted::KeyTaken => return Poll::Ready(Ok(self.refuse(Kind::IdempotencyKeyReused))),
             Accepted::Existing(snapshot) => (snapshot.id, snapshot.created),
@@ -187,6 +188,10 @@ where
             (Some(submission), Some(budget)) => submission.begun.checked_add(budget),
             _ => None,
         };
+        // The store need not be asked for what it has just been told.
+        if is_new && until.is_some_and(|until| Instant::now() >= until) {
+            return Poll::Ready(Ok(self.accepted_as(&accepted::Accepted::new(id, created))));
+        }
         let end = Box::pin(follow(Arc::clone(&self.route.hub), id, self.client.owner.clone(), until));
         self.submission = submission
             .map(|submission| Box::new(Submission { following: Some(Following { id, created, end }), ..*submission }));
