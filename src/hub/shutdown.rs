@@ -40,13 +40,14 @@ impl Hub {
         };
         let blocked = self.permits.running();
         if let Operations::Shared(replica) = &self.operations {
-            let _in_time = timeout(STOP, replica.settled()).await;
+            within(STOP, has_timers, replica.settled()).await;
             replica.close();
         }
         self.tasks.close();
         self.watchers.close();
-        if has_timers {
-            let _in_time = timeout(STOP, self.tasks.ended()).await;
+        within(STOP, has_timers, self.tasks.ended()).await;
+        if let Operations::Shared(replica) = &self.operations {
+            within(STOP, has_timers, replica.ended()).await;
         }
         Drained { finished: running.saturating_sub(interrupted), interrupted, blocked }
     }
@@ -88,5 +89,12 @@ impl Hub {
     /// How many operations run in this process.
     pub(crate) fn running(&self) -> usize {
         self.permits.running()
+    }
+}
+
+/// Waits for this, but no longer than so; not at all where there are no timers.
+async fn within(longest: Duration, has_timers: bool, event: impl Future<Output = ()>) {
+    if has_timers {
+        let _in_time = timeout(longest, event).await;
     }
 }

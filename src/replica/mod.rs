@@ -66,6 +66,8 @@ struct Shared {
     runtime: Handle,
     tasks: TaskTracker,
     closing: CancellationToken,
+    /// Nothing more is asked of the store.
+    ended: CancellationToken,
 }
 
 /// How long what has to be told may take once the application shuts down.
@@ -87,6 +89,7 @@ impl Replica {
             runtime: runtime.handle().clone(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
+            ended: CancellationToken::new(),
         });
         let own = Arc::clone(&shared);
         thread::Builder::new().name("respond-async".to_owned()).spawn(move || runtime.block_on(own.live()))?;
@@ -176,11 +179,19 @@ impl Replica {
     pub(crate) fn close(&self) {
         self.0.closing.cancel();
     }
+
+    /// Waits until the thread has come to its end.
+    ///
+    /// Cancel safe.
+    pub(crate) async fn ended(&self) {
+        self.0.ended.cancelled().await;
+    }
 }
 
 impl Shared {
     /// All that the thread does.
     async fn live(self: Arc<Self>) {
+        let _ended = self.ended.clone().drop_guard();
         self.listen();
         self.spawn(Arc::clone(&self).keep_lease());
         self.spawn(Arc::clone(&self).keep_sweeping());
