@@ -244,23 +244,22 @@ where
         let terms = &self.route.terms;
         telemetry::declined(terms, declined);
         match declined {
-            Declined::Limit(limit) if terms.policy.at(limit) == AtLimit::Unavailable => {
-                let response = unavailable(terms);
-                self.leave_line();
-                Poll::Ready(response)
-            }
-            // What was to survive this process may not be left to it alone, nor may what was to be done once be done
-            // where nobody remembers.
-            Declined::StoreUnavailable if terms.policy.is_durable || self.is_keyed() => {
-                let response = unavailable(terms);
-                self.leave_line();
-                Poll::Ready(response)
-            }
+            Declined::Limit(limit) if terms.policy.at(limit) == AtLimit::Unavailable => Poll::Ready(self.turn_away()),
+            // What was to survive this process may not be left to it alone.
+            Declined::StoreUnavailable if terms.policy.is_durable => Poll::Ready(self.turn_away()),
+            // What was to be done once may not be done where nobody remembers.
+            Declined::StoreUnavailable | Declined::ShuttingDown if self.is_keyed() => Poll::Ready(self.turn_away()),
             _ => {
                 self.client.patience.budget = None;
                 Poll::Pending
             }
         }
+    }
+
+    fn turn_away(&mut self) -> Response<Bytes> {
+        let response = unavailable(&self.route.terms);
+        self.leave_line();
+        response
     }
 
     /// Makes the request an operation.
