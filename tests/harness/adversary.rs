@@ -68,7 +68,7 @@ fn restart_ended(stage: &Stage, replica: &Mutex<Replica>, looked: u64, dice: &mu
     let mut replica = replica.lock().unwrap();
     match replica.ended() {
         Some(End::Aborted) => {
-            stage.ledger.note("aborted at a named point", Some(replica.role), looked);
+            stage.ledger.note("aborted at a named point", Some(&replica.name), looked);
             replica.start(point(dice).as_deref());
         }
         Some(End::GaveUp) => replica.start(None),
@@ -130,7 +130,7 @@ pub(crate) async fn make_peace(stage: &Stage) {
         let mut replica = replica.lock().unwrap();
         replica.kill();
         replica.start(None);
-        stage.ledger.note("killed in the end", Some(replica.role), from);
+        stage.ledger.note("killed in the end", Some(&replica.name), from);
     }
     // Some may have met a store that is not yet there.
     for _ in 0..20 {

@@ -46,12 +46,12 @@ impl Ledger {
     pub(crate) fn faults(&self) -> Vec<Fault> {
         self.0.lock().unwrap().clone()
     }
+}
 
-    pub(crate) fn counted(&self) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        for fault in self.faults() {
-            *counts.entry(fault.kind).or_default() += 1;
-        }
+/// How many there were of each kind.
+pub(crate) fn counted(faults: &[Fault]) -> BTreeMap<&str, usize> {
+    faults.iter().fold(BTreeMap::new(), |mut counts, fault| {
+        *counts.entry(&*fault.kind).or_default() += 1;
         counts
-    }
+    })
 }

@@ -35,13 +35,13 @@ pub(crate) struct Order {
     /// Unlike any other.
     pub(crate) payload: String,
     pub(crate) is_durable: bool,
-    is_keyed: bool,
+    pub(crate) is_keyed: bool,
     prefers_async: bool,
     milliseconds: u64,
 }
 
 impl Order {
-    fn new(number: usize, dice: &mut Dice) -> Self {
+    pub(crate) fn new(number: usize, dice: &mut Dice) -> Self {
         let (is_durable, is_keyed) = (!dice.one_in(3), dice.one_in(3));
         let kind = match (is_durable, is_keyed) {
             (true, true) => "keyed-job",
@@ -73,9 +73,16 @@ impl Order {
 pub(crate) struct Acknowledged {
     pub(crate) order: Order,
     pub(crate) location: String,
-    /// The port of the replica that took it.
-    pub(crate) port: u16,
+    /// The replica that took it.
+    pub(crate) front: String,
     pub(crate) at: Moment,
+}
+
+/// A replica that takes orders.
+#[derive(Clone, Debug)]
+pub(crate) struct Front {
+    pub(crate) name: String,
+    pub(crate) port: u16,
 }
 
 /// What the clients were answered.
@@ -145,49 +152,55 @@ impl Http {
 pub(crate) async fn ask(
     http: Http,
     answers: Arc<Answers>,
-    fronts: Vec<u16>,
+    fronts: Vec<Front>,
     log: &Path,
     mut dice: Dice,
     until: Instant,
 ) {
-    let log = Arc::new(File::options().append(true).create(true).open(log).unwrap());
+    let client = Asker::new(http, answers, log);
     let mut asking = JoinSet::new();
     let mut number = 0;
     while Instant::now() < until {
         sleep(dice.milliseconds(20, 250)).await;
         number += 1;
-        let client = Asker { http: http.clone(), answers: Arc::clone(&answers), log: Arc::clone(&log) };
         let order = Order::new(number, &mut dice);
-        asking.spawn(client.see_through(order, fronts.clone(), dice.split()));
+        asking.spawn(client.clone().see_through(order, fronts.clone(), dice.split()));
     }
     while asking.join_next().await.is_some() {}
 }
 
-#[derive(Debug)]
-struct Asker {
+/// A client that keeps a list of what was accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
     http: Http,
     answers: Arc<Answers>,
     log: Arc<File>,
 }
 
 impl Asker {
-    async fn see_through(self, order: Order, fronts: Vec<u16>, mut dice: Dice) {
-        let port = *dice.one_of(&fronts);
+    pub(crate) fn new(http: Http, answers: Arc<Answers>, log: &Path) -> Self {
+        let log = Arc::new(File::options().append(true).create(true).open(log).unwrap());
+        Self { http, answers, log }
+    }
+
+    /// Sends it, and if it has a key once more, maybe to another replica.
+    pub(crate) async fn see_through(self, order: Order, fronts: Vec<Front>, mut dice: Dice) {
+        let front = dice.one_of(&fronts);
         if !order.is_keyed {
-            self.submit(&order, port).await;
+            self.submit(&order, front).await;
         } else {
             let pause = dice.milliseconds(0, 2_000);
             let again = async {
                 sleep(pause).await;
-                self.submit(&order, *dice.one_of(&fronts)).await;
+                self.submit(&order, dice.one_of(&fronts)).await;
             };
-            tokio::join!(self.submit(&order, port), again);
+            tokio::join!(self.submit(&order, front), again);
         }
     }
 
-    async fn submit(&self, order: &Order, port: u16) {
+    async fn submit(&self, order: &Order, front: &Front) {
         let at = now();
-        let Some(answer) = self.http.post(port, order).await else {
+        let Some(answer) = self.http.post(front.port, order).await else {
             self.answers.unanswered.fetch_add(1, Ordering::Relaxed);
             return;
         };
@@ -197,7 +210,7 @@ impl Asker {
                 self.answers.acknowledged.lock().unwrap().push(Acknowledged {
                     order: order.clone(),
                     location,
-                    port,
+                    front: front.name.clone(),
                     at,
                 });
             }

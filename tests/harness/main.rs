@@ -22,6 +22,7 @@ mod engine;
 mod ledger;
 mod link;
 mod load;
+mod points;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[allow(dead_code)] // It answers to the gateway's tests as well.
@@ -35,7 +36,7 @@ mod verdict;
 
 use std::{
     env, fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, atomic::Ordering},
     time::Duration,
 };
@@ -46,10 +47,10 @@ use crate::{
     adversary::{Stage, make_peace, trouble_replicas, trouble_store},
     dice::Dice,
     engine::Engine,
-    ledger::{Ledger, now},
-    load::{Answers, Http, ask},
+    ledger::{Fault, Ledger, counted, now},
+    load::{Answers, Front, Http, ask},
     replica::{ROLES, Replica},
-    verdict::{judge, watch},
+    verdict::{Verdict, judge, watch},
 };
 
 /// Nothing goes wrong until then.
@@ -57,17 +58,32 @@ const CALM: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_202_is_kept_in_sqlite() {
-    try_out("sqlite").await;
+    try_out("sqlite", play).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_202_is_kept_in_postgres() {
-    try_out("postgres").await;
+    try_out("postgres", play).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_202_is_kept_in_redis() {
-    try_out("redis").await;
+    try_out("redis", play).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_moment_to_die_is_the_wrong_one_in_sqlite() {
+    try_out("sqlite", points::die_at_each).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_moment_to_die_is_the_wrong_one_in_postgres() {
+    try_out("postgres", points::die_at_each).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_moment_to_die_is_the_wrong_one_in_redis() {
+    try_out("redis", points::die_at_each).await;
 }
 
 fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
@@ -75,10 +91,25 @@ fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
     Some(text.parse().unwrap_or_else(|_| panic!("RESPOND_ASYNC_HARNESS_{name}: {text}")))
 }
 
-async fn try_out(store: &str) {
+/// Where to play, and with what.
+struct Scene {
+    store: String,
+    program: PathBuf,
+    folder: PathBuf,
+    dice: Dice,
+}
+
+/// What came of it.
+struct Outcome {
+    answers: Arc<Answers>,
+    verdict: Verdict,
+    faults: Vec<Fault>,
+}
+
+async fn try_out(store: &str, play: impl AsyncFn(Scene) -> Outcome) {
     /// One at a time, so that a replica that is short of time was made so.
     static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    static PROGRAM: OnceLock<std::path::PathBuf> = OnceLock::new();
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     if setting::<String>("STORE").is_some_and(|only| only != store) {
         return;
     }
@@ -88,35 +119,10 @@ async fn try_out(store: &str) {
     let folder = env::temp_dir().join(format!("respond-async-harness-{}-{store}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
 
-    let (stage, answers) = play(store, program, &folder, Dice::new(seed)).await;
-    let violations = answers.violations.lock().unwrap();
-    let (folder, faults) = (folder.display(), stage.ledger.faults());
-    assert!(violations.is_empty(), "{store}, seed {seed}, see {folder}:\n{}\n{faults:#?}", violations.join("\n"));
-    fs::remove_dir_all(folder.to_string()).unwrap();
-}
-
-async fn play(store: &str, program: &Path, folder: &Path, mut dice: Dice) -> (Arc<Stage>, Arc<Answers>) {
-    let stage = Arc::new(set_up(store, program, folder).await);
-    let ports: Vec<_> = stage.replicas.iter().map(|replica| replica.lock().unwrap().port).collect();
-    let (answers, http) = (Arc::new(Answers::default()), Http::new());
-    let until = Instant::now() + CALM + Duration::from_secs(setting("SECONDS").unwrap_or(25));
-
-    let accepted = folder.join("accepted");
-    let fronts = ports[..2].to_vec();
-    let asking = ask(http.clone(), Arc::clone(&answers), fronts, &accepted, dice.split(), until);
-    let watching = watch(http.clone(), &answers, &ports, dice.split(), until);
-    let troubling = async {
-        sleep(CALM).await;
-        let replicas = tokio::spawn(trouble_replicas(Arc::clone(&stage), dice.split(), until));
-        let store = tokio::spawn(trouble_store(Arc::clone(&stage), dice.split(), until));
-        replicas.await.unwrap();
-        store.await.unwrap();
-        make_peace(&stage).await;
-    };
-    tokio::join!(asking, watching, troubling);
-
-    let verdict = judge(&http, &answers, &ports, &stage.ledger.faults(), &folder.join("journal")).await;
-    println!("{store}: faults: {:?}", stage.ledger.counted());
+    let scene =
+        Scene { store: store.to_owned(), program: program.clone(), folder: folder.clone(), dice: Dice::new(seed) };
+    let Outcome { answers, verdict, faults } = play(scene).await;
+    println!("{store}: faults: {:?}", counted(&faults));
     println!(
         "{store}: {} answers 202, {} in line, {} turned away, {} unanswered; of the accepted: {:?}; {} runs, {} of them \
          not the first",
@@ -128,7 +134,39 @@ async fn play(store: &str, program: &Path, folder: &Path, mut dice: Dice) -> (Ar
         verdict.runs,
         verdict.second_runs,
     );
-    (stage, answers)
+    let violations = answers.violations.lock().unwrap();
+    assert!(
+        violations.is_empty(),
+        "{store}, seed {seed}, see {}:\n{}\n{faults:#?}",
+        folder.display(),
+        violations.join("\n")
+    );
+    fs::remove_dir_all(folder).unwrap();
+}
+
+async fn play(Scene { store, program, folder, mut dice }: Scene) -> Outcome {
+    let stage = Arc::new(set_up(&store, &program, &folder).await);
+    let ports: Vec<_> = stage.replicas.iter().map(|replica| replica.lock().unwrap().port).collect();
+    let (answers, http) = (Arc::new(Answers::default()), Http::new());
+    let until = Instant::now() + CALM + Duration::from_secs(setting("SECONDS").unwrap_or(25));
+
+    let accepted = folder.join("accepted");
+    let fronts = ROLES.iter().zip(&ports).take(2).map(|(name, port)| Front { name: (*name).to_owned(), port: *port });
+    let asking = ask(http.clone(), Arc::clone(&answers), fronts.collect(), &accepted, dice.split(), until);
+    let watching = watch(http.clone(), &answers, &ports, dice.split(), until);
+    let troubling = async {
+        sleep(CALM).await;
+        let replicas = tokio::spawn(trouble_replicas(Arc::clone(&stage), dice.split(), until));
+        let store = tokio::spawn(trouble_store(Arc::clone(&stage), dice.split(), until));
+        replicas.await.unwrap();
+        store.await.unwrap();
+        make_peace(&stage).await;
+    };
+    tokio::join!(asking, watching, troubling);
+
+    let faults = stage.ledger.faults();
+    let verdict = judge(&http, &answers, &ports, &faults, &folder.join("journal")).await;
+    Outcome { answers, verdict, faults }
 }
 
 /// Starts everything, and waits until every replica answers.
@@ -137,12 +175,9 @@ async fn set_up(store: &str, program: &Path, folder: &Path) -> Stage {
     let (mut replicas, mut links) = (Vec::new(), Vec::new());
     for role in ROLES {
         let link = engine.link().await;
-        let mut replica = Replica::new(program, role, &engine.location(link.as_ref()), folder);
+        let mut replica = Replica::new(program, role, role, &engine.location(link.as_ref()), folder);
         replica.start(None);
-        while Http::new().get(replica.port, "/health").await.is_none() {
-            assert_eq!(replica.ended(), None, "the replica {role} does not start, see {}", folder.display());
-            sleep(Duration::from_millis(20)).await;
-        }
+        replica.until_it_answers(&Http::new()).await;
         links.extend(link);
         replicas.push(Mutex::new(replica));
     }

@@ -5,7 +5,12 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
+
+use tokio::time::sleep;
+
+use crate::load::Http;
 
 /// The replicas there are, by what they do, which is also what they are called.
 pub(crate) const ROLES: [&str; 3] = ["api", "both", "worker"];
@@ -13,7 +18,7 @@ pub(crate) const ROLES: [&str; 3] = ["api", "both", "worker"];
 /// The replica's process, and how to start another in its place. It does not outlive the test.
 #[derive(Debug)]
 pub(crate) struct Replica {
-    pub(crate) role: &'static str,
+    pub(crate) name: String,
     pub(crate) port: u16,
     program: PathBuf,
     arguments: Vec<String>,
@@ -31,17 +36,17 @@ pub(crate) enum End {
 }
 
 impl Replica {
-    pub(crate) fn new(program: &Path, role: &'static str, store: &str, folder: &Path) -> Self {
+    pub(crate) fn new(program: &Path, name: &str, role: &str, store: &str, folder: &Path) -> Self {
         let port = crate::redis::free_port();
         let journal = folder.join("journal").display().to_string();
         let listen = format!("127.0.0.1:{port}");
-        let arguments = ["--role", role, "--name", role, "--store", store, "--journal", &journal, "--listen", &listen]
+        let arguments = ["--role", role, "--name", name, "--store", store, "--journal", &journal, "--listen", &listen]
             .iter()
             .chain(&["--lease", "2s"])
             .map(|argument| (*argument).to_owned())
             .collect();
-        let log = folder.join(format!("{role}.log"));
-        Self { role, port, program: program.to_owned(), arguments, log, process: None }
+        let log = folder.join(format!("{name}.log"));
+        Self { name: name.to_owned(), port, program: program.to_owned(), arguments, log, process: None }
     }
 
     /// Starts it, maybe so that it ends by itself at a named point.
@@ -53,6 +58,13 @@ impl Replica {
             command.env("REPLICAS_ABORT", point);
         }
         self.process = Some(command.spawn().unwrap());
+    }
+
+    pub(crate) async fn until_it_answers(&mut self, http: &Http) {
+        while http.get(self.port, "/health").await.is_none() {
+            assert_eq!(self.ended(), None, "it does not start, see {}", self.log.display());
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Whether it has ended by itself.

@@ -15,7 +15,6 @@ use crate::{
     dice::Dice,
     ledger::{Fault, Moment},
     load::{Acknowledged, Answers, Http},
-    replica::ROLES,
 };
 
 /// No operation takes longer to end once nothing goes wrong any more: leases, rests between attempts, and what is queued.
@@ -161,9 +160,10 @@ async fn judge_one(
         },
         ("failed", Some("lost")) if one.order.is_durable && runs.of(one).len() >= ATTEMPTS => Ok(()),
         ("failed", Some("lost" | "interrupted")) if !one.order.is_durable => {
-            let front = ports.iter().zip(ROLES).find(|(port, _)| **port == one.port).map_or("", |(_, role)| role);
-            let until = one.at + 5_000;
-            match faults.iter().any(|fault| fault.hits(front, one.at, until)) {
+            let (front, until) = (&*one.front, one.at + 5_000);
+            // An outage of the store is no reason: the replica goes on, and the store will hear of it.
+            let is_reason = |fault: &&Fault| fault.victim.is_some() || one.order.is_keyed;
+            match faults.iter().filter(is_reason).any(|fault| fault.hits(front, one.at, until)) {
                 true => Ok(()),
                 false => Err(format!("{state:?}, and nothing was done to the replica {front}")),
             }
