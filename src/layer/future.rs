@@ -170,7 +170,7 @@ where
     }
 
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<ResponseBody<RB>>, E>> {
-        if self.submission.as_ref().is_some_and(|submission| submission.is_first()) {
+        if self.is_stored_first() {
             return self.poll_stored_first(context);
         }
         let Some(call) = &mut self.call else { return Poll::Pending };
@@ -306,6 +306,7 @@ where
         let hub = Arc::clone(&self.route.hub);
         let acceptance = match (self.accepting.take(), self.whole_operation()) {
             (Some(accepting), _) => Acceptance::Later(accepting),
+            (None, Ok(operation)) if self.is_stored_first() => hub.accept_or_queue(operation),
             (None, Ok(operation)) => hub.accept(operation),
             (None, Err(declined)) => Acceptance::Now(Err(declined)),
         };
@@ -327,6 +328,10 @@ impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
             request: None,
             lease: None,
         }
+    }
+
+    fn is_stored_first(&self) -> bool {
+        self.submission.as_ref().is_some_and(|submission| submission.is_first())
     }
 
     /// Whether others may have found it in the store already.

@@ -318,6 +318,8 @@ impl Policy {
     /// How many attempts of a durable operation may fail without a reply, by a panic, an error of the service or the
     /// death of their process, before the operation does.
     ///
+    /// The status document tells of those that have, under `attempts`: the number of each, why and when.
+    ///
     /// Default: 3. At least 1.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use tower_respond_async::{Execution, Operations};
+use tower_respond_async::{Execution, OnDisconnect, Operations};
 
 use crate::{
     engines::on_every_shared_store,
@@ -22,6 +22,7 @@ on_every_shared_store! {
     what_is_quick_touches_no_store
     what_is_answered_while_it_is_stored_is_taken_back
     who_hangs_up_while_it_is_stored_leaves_nothing
+    who_hangs_up_as_its_policy_allows_is_queued
     what_takes_longer_to_store_than_a_heartbeat_runs
     what_was_created_without_an_answer_is_taken_back
     what_is_queued_can_be_canceled
@@ -213,6 +214,21 @@ async fn who_hangs_up_while_it_is_stored_leaves_nothing(stage: &Stage) {
     replica.tap.hold(false);
     settled(&replica.operations).await;
     nothing_is_listed(&replica).await;
+}
+
+async fn who_hangs_up_as_its_policy_allows_is_queued(stage: &Stage) {
+    let policy = durable().on_disconnect(OnDisconnect::Detach);
+    let front = stage.replica_of(builder().only_accepts(true), policy.clone()).await;
+    front.tap.hold(true);
+    let request = front.begin(Method::POST, "/jobs", &[], b"body").await;
+    front.tap.creates(1).await;
+    drop(request);
+    front.tap.hold(false);
+    let back = stage.replica(policy).await;
+    let worker = back.work();
+    stage.work.running(1).await;
+    assert_eq!((front.operations.in_flight(), stage.work.calls()), (0, 1));
+    worker.abort();
 }
 
 async fn what_takes_longer_to_store_than_a_heartbeat_runs(stage: &Stage) {

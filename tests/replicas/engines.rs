@@ -37,7 +37,7 @@ pub(crate) enum Place {
     Own,
     Memory(Arc<MemoryStore>),
     Sqlite(Folder),
-    Postgres(PostgresBuilder),
+    Postgres(Box<PostgresBuilder>),
     Redis { url: String, prefix: String },
 }
 
@@ -73,7 +73,7 @@ impl Place {
         let builder = PostgresStore::with_pool(&sqlx::PgPool::connect_lazy_with(server.options()));
         let builder = builder.table_prefix(server.prefix());
         builder.migrate().await.unwrap();
-        Self::Postgres(builder)
+        Self::Postgres(Box::new(builder))
     }
 
     pub(crate) fn in_redis(server: &redis::Server) -> Self {
@@ -86,7 +86,7 @@ impl Place {
             Self::Own => return None,
             Self::Memory(store) => Arc::clone(store) as Arc<dyn Store>,
             Self::Sqlite(folder) => Arc::new(SqliteStore::open(folder.file()).await.unwrap()),
-            Self::Postgres(builder) => Arc::new(builder.clone().connect().await.unwrap()),
+            Self::Postgres(builder) => Arc::new((**builder).clone().connect().await.unwrap()),
             Self::Redis { url, prefix } => Arc::new(RedisStore::builder(url).prefix(prefix).open().await.unwrap()),
         })
     }
@@ -116,6 +116,7 @@ impl Drop for Folder {
 }
 
 /// Ends a server that nobody drops once this process ends, however that ends, and with it the input of what waits for it.
+#[allow(clippy::zombie_processes, reason = "it outlives this process")]
 fn guard(server: &redis::Server) -> ChildStdin {
     let (id, folder) = server.remains();
     let waiting = Command::new("sh")
