@@ -86,14 +86,14 @@ impl Work {
     }
 
     pub(crate) async fn handle(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
-        self.running.send_modify(|running| *running += 1);
-        let _presence = Presence(&self);
         let (head, body) = request.into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
         let kind = head.uri.path().split('/').nth(1).unwrap_or_default().to_owned();
         let handle = head.extensions.get::<OperationHandle>().cloned();
         self.seen.lock().unwrap().push(Seen { head, body: body.clone() });
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        self.running.send_modify(|running| *running += 1);
+        let _presence = Presence(&self);
         match kind.as_str() {
             "quick" => {}
             "progress" => {
