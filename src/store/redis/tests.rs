@@ -1,5 +1,6 @@
 //! What only this store can show: what the conformance suite cannot bring about.
 
+#[allow(dead_code, reason = "other tests need more of it")]
 #[path = "../../../tests/stores/redis/server.rs"]
 mod server;
 

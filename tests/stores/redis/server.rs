@@ -1,7 +1,5 @@
 //! A Redis server as a child process, with data of its own that nobody needs afterwards.
 
-#![allow(dead_code, reason = "each test target needs a part of it")]
-
 use std::{
     fs,
     io::{BufRead, BufReader},
