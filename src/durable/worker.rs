@@ -30,7 +30,9 @@ const AT_ONCE: usize = 64;
 ///
 /// Each is run at least once, by the service that would have answered its request: its method, target, headers and body
 /// are those that were stored, without credentials. Its body is a [`StoredBody`], which an axum router takes as it takes
-/// any; a service that insists on a body type of its own is given it by a mapping in between.
+/// any; a service that insists on a body type of its own is given it by a mapping in between. Who sent it is not asked again:
+/// its [`Owner`](crate::Owner), where it has one, is in the request's extensions, and authentication belongs outside of the
+/// service.
 #[must_use = "a worker does nothing unless it runs"]
 pub struct Worker<S> {
     hub: Arc<Hub>,
@@ -52,7 +54,8 @@ impl<S> Worker<S> {
     /// Runs until [`Operations::drain`](crate::Operations::drain) begins. What it still runs then is handed back when the
     /// drain's grace is over, and goes on elsewhere at once.
     ///
-    /// To be spawned. Dropping it ends the claims, and nothing that runs. Without a
+    /// To be spawned. Dropping it ends the claims, and nothing that runs: what was claimed
+    /// and not begun is handed back. Without a
     /// [store](crate::OperationsBuilder::store) outside this process there is nothing to claim, and it ends at once.
     pub async fn run<RB>(self)
     where

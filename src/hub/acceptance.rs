@@ -10,8 +10,10 @@ use std::{
 use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 use super::{Hub, Operations, Permit};
+#[cfg(feature = "durable")]
+use crate::operation::{Ending, Failure, Reply};
 use crate::{
-    operation::{OperationId, Timestamp},
+    operation::{OperationId, Owner, Timestamp},
     policy::Limit,
     replica::Replica,
     run::{OperationHandle, Runner},
@@ -50,7 +52,64 @@ pub(crate) enum Accepted {
 pub(crate) struct Admission {
     pub(crate) attempt: Attempt,
     pub(crate) created: Timestamp,
-    pub(crate) permit: Permit,
+    held: Held,
+}
+
+/// The permit of an operation that has not been started.
+#[derive(Debug)]
+enum Held {
+    Permit(Permit),
+    Shared(Unstarted),
+}
+
+/// What is in a shared store and may yet come to nobody who starts it. Dropping this takes it back.
+#[derive(Debug)]
+struct Unstarted {
+    hub: Arc<Hub>,
+    attempt: Attempt,
+    /// Absent once it is started.
+    permit: Option<Permit>,
+    /// How it came into the store.
+    origin: Origin,
+}
+
+#[derive(Debug)]
+enum Origin {
+    Created {
+        owner: Option<Owner>,
+    },
+    #[cfg(feature = "durable")]
+    Claimed,
+}
+
+impl Admission {
+    /// Somebody starts it.
+    pub(crate) fn begin(self) -> Permit {
+        match self.held {
+            Held::Permit(permit) => permit,
+            Held::Shared(mut unstarted) => unstarted.permit.take().unwrap_or_default(),
+        }
+    }
+
+    #[cfg(feature = "durable")]
+    pub(super) fn claimed(hub: &Arc<Hub>, attempt: Attempt, created: Timestamp, permit: Permit) -> Self {
+        let unstarted = Unstarted { hub: Arc::clone(hub), attempt, permit: Some(permit), origin: Origin::Claimed };
+        Self { attempt, created, held: Held::Shared(unstarted) }
+    }
+}
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        let Some(permit) = self.permit.take() else { return };
+        if let Operations::Shared(replica) = &self.hub.operations {
+            match &mut self.origin {
+                Origin::Created { owner } => replica.withdraw(self.attempt, owner.take(), false),
+                #[cfg(feature = "durable")]
+                Origin::Claimed => replica.end(self.attempt, Reply::none(Ending::Failed(Failure::Interrupted))),
+            }
+        }
+        self.hub.stopped(self.attempt.operation, permit);
+    }
 }
 
 /// Why a request cannot be detached just now.
@@ -86,7 +145,7 @@ impl Hub {
     /// The same for an operation that need not run here: where there is no room for it, it is queued.
     pub(crate) fn accept_or_queue(self: &Arc<Self>, operation: NewOperation) -> Acceptance {
         match &self.operations {
-            Operations::Shared(_) if operation.request.is_some() && self.is_open() => {
+            Operations::Shared(_) if operation.request.is_some() && self.is_open() && Handle::try_current().is_ok() => {
                 let permit = if self.settings.only_accepts { None } else { self.admit(&operation).ok() };
                 Acceptance::Later(self.create_shared(operation, permit))
             }
@@ -137,7 +196,7 @@ impl Hub {
             Ok(Created::New { at }) => {
                 self.keep_sweeping();
                 telemetry::in_flight(1);
-                Ok(Accepted::Run(Admission { attempt, created: at, permit }))
+                Ok(Accepted::Run(Admission { attempt, created: at, held: Held::Permit(permit) }))
             }
             Ok(Created::Existing(snapshot)) => {
                 self.permits.release(permit);
@@ -164,27 +223,20 @@ impl Hub {
             let Operations::Shared(replica) = &hub.operations else { return };
             let (id, owner) = (operation.id, operation.owner.clone());
             let accepted = hub.create_in(replica, operation, permit).await;
-            match answer.send(accepted) {
-                Err(Ok(Accepted::Run(unwanted))) => {
-                    replica.withdraw(unwanted.attempt, owner, false);
-                    hub.stopped(id, unwanted.permit);
-                }
-                Err(Ok(Accepted::Queued { .. })) => {
-                    replica.withdraw(Attempt { operation: id, number: 1 }, owner, false)
-                }
-                Ok(()) | Err(_) => {}
+            if let Err(Ok(Accepted::Queued { .. })) = answer.send(accepted) {
+                replica.withdraw(Attempt { operation: id, number: 1 }, owner, false);
             }
         });
         Accepting(answered)
     }
 
     async fn create_in(
-        &self,
+        self: &Arc<Self>,
         replica: &Replica,
         operation: NewOperation,
         permit: Option<Permit>,
     ) -> Result<Accepted, Declined> {
-        let id = operation.id;
+        let (id, owner) = (operation.id, operation.owner.clone());
         let attempt = Attempt { operation: id, number: 1 };
         let created = match &permit {
             Some(_) => create_under_lease(replica, attempt, operation).await,
@@ -193,7 +245,9 @@ impl Hub {
         match (created, permit) {
             (Ok(Created::New { at: created }), Some(permit)) => {
                 telemetry::in_flight(1);
-                Ok(Accepted::Run(Admission { attempt, created, permit }))
+                let (hub, origin) = (Arc::clone(self), Origin::Created { owner });
+                let unstarted = Unstarted { hub, attempt, permit: Some(permit), origin };
+                Ok(Accepted::Run(Admission { attempt, created, held: Held::Shared(unstarted) }))
             }
             (created, permit) => {
                 if let Some(permit) = permit {
@@ -324,7 +378,8 @@ mod tests {
         for (forgotten, state) in [(false, State::Canceled), (true, State::Running)] {
             let hub = hub();
             let handle = OperationHandle::new(Arc::clone(&hub.watchers));
-            let Admission { attempt, permit, .. } = accept(&hub, handle.id()).unwrap();
+            let admission = accept(&hub, handle.id()).unwrap();
+            let (attempt, permit) = (admission.attempt, admission.begin());
             assert_eq!(hub.cancel(handle.id(), None).await.unwrap(), Cancel::Stopping);
             assert!(!forgotten || hub.forget(handle.id(), None).await.unwrap());
             let (alive, dropped) = oneshot::channel::<()>();

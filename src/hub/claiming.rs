@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::{Admission, Hub, Operations, acceptance};
 use crate::{
     replica::Replica,
@@ -25,31 +27,48 @@ impl Hub {
     }
 }
 
-impl Claims<'_> {
-    /// Begins the next attempts of so many operations at most, as far as there are permits to run them.
-    pub(crate) async fn claim(&self, most: usize) -> Result<Vec<(Claimed, Admission)>, StoreError> {
-        let mut permits: Vec<_> = (0..most).map_while(|_| self.hub.permits.acquire(None).ok()).collect();
-        let claimed = match acceptance::lease(self.replica).await {
-            Some(lease) if !permits.is_empty() => self.replica.store().claim(lease, permits.len()).await,
-            _ => Ok(Vec::new()),
+impl Hub {
+    async fn claim(self: &Arc<Self>, replica: &Replica, most: usize) -> Result<Vec<(Claimed, Admission)>, StoreError> {
+        let Some(lease) = acceptance::lease(replica).await else { return Ok(Vec::new()) };
+        let mut permits: Vec<_> = (0..most).map_while(|_| self.permits.acquire(None).ok()).collect();
+        // Looked at now that a shutdown that begins would wait for the permits.
+        let claimed = match self.is_open() && !permits.is_empty() {
+            true => replica.store().claim(lease, permits.len()).await,
+            false => Ok(Vec::new()),
         };
-        if let Err(StoreError::Unavailable(_)) = claimed {
+        if claimed.as_ref().is_err_and(|error| !matches!(error, StoreError::Refused(_))) {
             // Something may have been begun all the same, and nobody would run it.
-            self.replica.doubt();
+            replica.doubt();
         }
         let admitted = claimed.map(|claimed| {
             let admit = |mut claimed: Claimed| {
                 let (attempt, created, permit) = (claimed.attempt, claimed.created, permits.pop()?);
-                claimed.terms = self.hub.known(claimed.terms);
-                self.replica.expect(attempt, true);
-                self.replica.stored(attempt);
+                claimed.terms = self.known(claimed.terms);
+                replica.expect(attempt, true);
+                replica.stored(attempt);
                 telemetry::in_flight(1);
-                Some((claimed, Admission { attempt, created, permit }))
+                Some((claimed, Admission::claimed(self, attempt, created, permit)))
             };
             claimed.into_iter().filter_map(admit).collect()
         });
-        permits.into_iter().for_each(|permit| self.hub.permits.release(permit));
+        permits.into_iter().for_each(|permit| self.permits.release(permit));
         admitted
+    }
+}
+
+impl Claims<'_> {
+    /// Begins the next attempts of so many operations at most, as far as there are permits to run them.
+    ///
+    /// Cancel safe: what was begun and is not taken is handed back.
+    pub(crate) async fn claim(&self, most: usize) -> Result<Vec<(Claimed, Admission)>, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let hub = Arc::clone(self.hub);
+        self.hub.spawn(async move {
+            if let Operations::Shared(replica) = &hub.operations {
+                let _unwanted = answer.send(hub.claim(replica, most).await);
+            }
+        });
+        answered.await.unwrap_or_else(|_| Ok(Vec::new()))
     }
 
     /// Waits until the store says that something is queued.

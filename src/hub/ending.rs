@@ -96,9 +96,9 @@ impl Hub {
 
     fn announce(&self, id: OperationId, finished: &Finished, runner: Option<&Runner>) {
         if finished.state != State::Canceled {
-            match self.histories.get(&finished.terms.name) {
-                Some(history) => history.record(finished.run_time),
-                None => finished.terms.history.record(finished.run_time),
+            match &self.operations {
+                Operations::Here(_) => finished.terms.history.record(finished.run_time),
+                Operations::Shared(_) => self.history(&finished.terms.name).record(finished.run_time),
             }
         }
         if let Some(runner) = runner {

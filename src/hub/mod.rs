@@ -98,9 +98,13 @@ impl Hub {
         }
     }
 
-    /// Learns the terms of a route, whose operations may yet come out of the store.
-    pub(crate) fn learn(&self, terms: &Terms) {
-        self.histories.insert(Arc::clone(&terms.name), Arc::clone(&terms.history));
+    /// How long the operations of this route take: a route's own, but that of all routes of the name where operations come
+    /// out of a store, which knows no more of them.
+    pub(crate) fn history(&self, route: &Arc<str>) -> Arc<History> {
+        match &self.operations {
+            Operations::Here(_) => Arc::default(),
+            Operations::Shared(_) => Arc::clone(&self.histories.entry(Arc::clone(route)).or_default()),
+        }
     }
 
     /// Terms that have come out of the store, with what is known here of how long the route's operations take.

@@ -95,7 +95,8 @@ where
         self.run(admission);
     }
 
-    pub(super) fn run(mut self, Admission { attempt, permit, .. }: Admission) {
+    pub(super) fn run(mut self, admission: Admission) {
+        let (attempt, permit) = (admission.attempt, admission.begin());
         let hub = Arc::clone(&self.route.hub);
         let span = span_of(attempt.operation, &self.span);
         let operation = Some(Running { attempt, route: self.route, permit });

@@ -222,7 +222,7 @@ where
                 Ok(accepted) => Poll::Ready(accepted.response(&self.route, &self.client)),
                 Err(declined) => self.decline(declined),
             },
-            Arrived::Waiting => Poll::Pending,
+            Arrived::Waiting | Arrived::Failed => Poll::Pending,
             Arrived::OverLimit => self.over_limit(),
         }
     }
@@ -247,8 +247,13 @@ where
             Declined::Limit(limit) if terms.policy.at(limit) == AtLimit::Unavailable => Poll::Ready(self.turn_away()),
             // What was to survive this process may not be left to it alone.
             Declined::StoreUnavailable if terms.policy.is_durable => Poll::Ready(self.turn_away()),
+            // It goes on without its key, as it is too large to be told from others, or has broken off.
+            Declined::Limit(Limit::RequestBody) => {
+                self.client.patience.budget = None;
+                Poll::Pending
+            }
             // What was to be done once may not be done where nobody remembers.
-            Declined::StoreUnavailable | Declined::ShuttingDown if self.is_keyed() => Poll::Ready(self.turn_away()),
+            _ if self.is_keyed() => Poll::Ready(self.turn_away()),
             _ => {
                 self.client.patience.budget = None;
                 Poll::Pending

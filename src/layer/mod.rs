@@ -63,9 +63,9 @@ struct Route {
 
 impl RespondAsyncLayer {
     pub(crate) fn new(hub: &Arc<Hub>, routes: &Routes) -> Self {
-        let route = |name, policy: &Policy| {
-            let terms = Arc::new(Terms::new(name, policy.clone()));
-            hub.learn(&terms);
+        let route = |name: Arc<str>, policy: &Policy| {
+            let history = hub.history(&name);
+            let terms = Arc::new(Terms::new(name, policy.clone()).with_history(history));
             if terms.policy.is_durable && !hub.is_shared() {
                 warn!(route = &*terms.name, "nothing is durable without a store outside this process");
             }

@@ -79,6 +79,8 @@ pub(super) enum Arrived {
     Whole,
     /// Not yet.
     Waiting,
+    /// It has broken off, and the handler does not know yet or does not care.
+    Failed,
     /// Not yet, and the rest does not fit into memory.
     OverLimit,
 }
@@ -172,7 +174,10 @@ impl<B: Body> Arriving<B> {
             if self.is_whole() {
                 return Arrived::Whole;
             }
-            if self.hold || self.failed {
+            if self.failed {
+                return Arrived::Failed;
+            }
+            if self.hold {
                 return Arrived::Waiting;
             }
             if self.would_exceed(limit) {

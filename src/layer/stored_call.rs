@@ -40,6 +40,9 @@ pub(crate) fn run_stored<S, RB>(
         claimed.terms.policy.handle.then(|| OperationHandle::claimed(Arc::clone(&hub.watchers), claimed.attempt));
     let mut request = request_of(claimed.request);
     request.extensions_mut().insert(UnderWay);
+    if let Some(owner) = &claimed.owner {
+        request.extensions_mut().insert(owner.clone());
+    }
     if let Some(handle) = &handle {
         request.extensions_mut().insert(handle.clone());
     }

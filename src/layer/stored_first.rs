@@ -22,11 +22,12 @@ use super::{
 };
 use crate::{
     http::{
+        hop_by_hop,
         idempotency_key::{self, Malformed},
         problem::{Kind, Problem},
     },
     hub::{Acceptance, Accepted, Admission, Declined, Hub, absence},
-    operation::{Given, Key, OperationId, Owner, StoredRequest, Timestamp},
+    operation::{self, Given, Key, OperationId, Owner, StoredRequest, Timestamp},
     policy::Limit,
     run::OperationHandle,
     store::{NewOperation, Part, Snapshot, StoreError},
@@ -38,6 +39,8 @@ pub(super) struct Submission {
     /// The request, but for its body.
     head: StoredRequest,
     key: Option<Result<String, Malformed>>,
+    /// Tells apart those who have no owner.
+    sender: [u8; 16],
     /// Any replica may run it.
     is_durable: bool,
     /// Nothing runs before it is stored.
@@ -62,11 +65,16 @@ impl Submission {
         if !is_durable && key.is_none() {
             return None;
         }
-        let headers = if is_durable { request.headers().clone() } else { HeaderMap::new() };
+        let sender = if key.is_some() { operation::sender(request.headers()) } else { [0; 16] };
+        let mut headers = if is_durable { request.headers().clone() } else { HeaderMap::new() };
+        // What was said of this one transfer does not hold for the next.
+        hop_by_hop::strip(&mut headers);
+        headers.remove(header::EXPECT);
         Some(Box::new(Self {
             head: StoredRequest::new(request.method().clone(), request.uri().clone(), headers, Bytes::new()),
             is_first: key.is_some() || !hub.has_room(),
             key,
+            sender,
             is_durable,
             begun: Instant::now(),
             following: None,
@@ -92,11 +100,10 @@ impl Submission {
     /// Adds to the operation what is to be stored with it.
     fn complete(&self, operation: NewOperation, body: Bytes) -> NewOperation {
         let StoredRequest { method, uri, .. } = &self.head;
-        let key = self
-            .key
-            .as_ref()
-            .and_then(|key| key.as_ref().ok())
-            .map(|key| Key::new(operation.owner.as_ref(), operation.terms.route(), key, method, uri, &body));
+        let key = self.key.as_ref().and_then(|key| key.as_ref().ok()).map(|key| {
+            let (owner, route) = (operation.owner.as_ref(), operation.terms.route());
+            Key::new(owner, &self.sender, route, key, method, uri, &body)
+        });
         let request = self.is_durable.then(|| StoredRequest { body, ..self.head.clone() });
         NewOperation { key, request, ..operation }
     }
@@ -166,7 +173,8 @@ where
         let limit = self.route.terms.policy.max_request_body;
         match self.arrival.as_ref().map_or(Arrived::Whole, |body| body.poll_whole(limit, context)) {
             Arrived::Waiting => Poll::Pending,
-            Arrived::OverLimit => Poll::Ready(Err(Declined::Limit(Limit::RequestBody))),
+            // What has broken off is for the handler to see.
+            Arrived::Failed | Arrived::OverLimit => Poll::Ready(Err(Declined::Limit(Limit::RequestBody))),
             Arrived::Whole => Poll::Ready(self.whole_operation()),
         }
     }

@@ -1,7 +1,7 @@
 //! What a client named a request by, so that it is done once however often it is sent.
 
 use hmac_sha256::Hash;
-use http::{Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 use super::Owner;
 
@@ -15,16 +15,36 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key `text` of this request.
-    pub(crate) fn new(owner: Option<&Owner>, route: &str, text: &str, method: &Method, uri: &Uri, body: &[u8]) -> Self {
-        let (owner, method) = (owner.map(|owner| owner.as_str().as_bytes()), method.as_str().as_bytes());
-        let has_owner = [u8::from(owner.is_some())];
+    /// The key `text` of this request. `sender` tells apart those who have no owner.
+    pub(crate) fn new(
+        owner: Option<&Owner>,
+        sender: &[u8; 16],
+        route: &str,
+        text: &str,
+        method: &Method,
+        uri: &Uri,
+        body: &[u8],
+    ) -> Self {
+        let (has_owner, method) = ([u8::from(owner.is_some())], method.as_str().as_bytes());
+        let owner = owner.map_or(&sender[..], |owner| owner.as_str().as_bytes());
+        // A policy that is for every path is no route of its own.
+        let route = if route.starts_with('/') { route } else { uri.path() };
         let target = uri.path_and_query().map_or("", |target| target.as_str());
         Self {
-            name: fingerprint(&[&has_owner, owner.unwrap_or_default(), method, route.as_bytes(), text.as_bytes()]),
+            name: fingerprint(&[&has_owner, owner, method, route.as_bytes(), text.as_bytes()]),
             request: fingerprint(&[method, target.as_bytes(), body]),
         }
     }
+}
+
+/// A fingerprint of what tells one sender from another where the application does not.
+pub(crate) fn sender(headers: &HeaderMap) -> [u8; 16] {
+    let identifying = [header::HOST, header::AUTHORIZATION, header::COOKIE];
+    let values: Vec<&[u8]> = identifying
+        .iter()
+        .flat_map(|name| [&b"\0"[..]].into_iter().chain(headers.get_all(name).iter().map(HeaderValue::as_bytes)))
+        .collect();
+    fingerprint(&values)
 }
 
 /// Each part with its length, so that none can pass for two.
@@ -44,7 +64,7 @@ mod tests {
     use super::*;
 
     fn key(owner: Option<&str>, route: &str, text: &str, method: &Method, uri: &'static str, body: &str) -> Key {
-        Key::new(owner.map(Owner::new).as_ref(), route, text, method, &Uri::from_static(uri), body.as_bytes())
+        Key::new(owner.map(Owner::new).as_ref(), &[0; 16], route, text, method, &Uri::from_static(uri), body.as_bytes())
     }
 
     #[test]
@@ -62,6 +82,30 @@ mod tests {
             assert_ne!(first.name, other.name);
         }
         assert_ne!(key(None, "", "", &Method::POST, "/", "").name, key(Some(""), "", "", &Method::POST, "/", "").name);
+    }
+
+    #[test]
+    fn without_a_pattern_each_path_is_a_route() {
+        let key = |path| key(None, "default", "k", &Method::POST, path, "");
+        assert_eq!(key("/a?q=1").name, key("/a?q=2").name);
+        assert_ne!(key("/a").name, key("/b").name);
+    }
+
+    #[test]
+    fn who_has_other_credentials_is_another_sender() {
+        let sender_of = |fields: &[(header::HeaderName, &'static str)]| {
+            sender(&fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect())
+        };
+        let ann = sender_of(&[(header::AUTHORIZATION, "ann")]);
+        assert_eq!(ann, sender_of(&[(header::AUTHORIZATION, "ann"), (header::ACCEPT, "text/html")]));
+        for other in [
+            sender_of(&[]),
+            sender_of(&[(header::AUTHORIZATION, "bob")]),
+            sender_of(&[(header::COOKIE, "ann")]),
+            sender_of(&[(header::AUTHORIZATION, "ann"), (header::HOST, "b.example")]),
+        ] {
+            assert_ne!(ann, other);
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod timestamp;
 
 pub use id::{OperationId, ParseOperationIdError};
 pub use key::Key;
+pub(crate) use key::sender;
 pub use life::{Life, Refused, Step};
 pub use owner::Owner;
 pub use progress::{Progress, Report};
