@@ -160,7 +160,11 @@ async fn judge_one(
         },
         ("failed", Some("lost")) if one.order.is_durable && runs.of(one).len() >= ATTEMPTS => Ok(()),
         ("failed", Some("lost" | "interrupted")) if !one.order.is_durable => {
-            let (front, until) = (&*one.front, one.at + 5_000);
+            // Its end waits for the store.
+            let outages =
+                faults.iter().filter(|fault| fault.victim.is_none() && fault.hits("", one.at, one.at + 5_000));
+            let outage: Moment = outages.map(|fault| fault.until - fault.from).sum();
+            let (front, until) = (&*one.front, one.at + 5_000 + outage);
             // An outage of the store is no reason: the replica goes on, and the store will hear of it.
             let is_reason = |fault: &&Fault| fault.victim.is_some() || one.order.is_keyed;
             match faults.iter().filter(is_reason).any(|fault| fault.hits(front, one.at, until)) {
