@@ -49,7 +49,7 @@ pub(crate) async fn measure(servers: &Servers, scale: Scale) {
         }
     }
     title(
-        "Statements and scripts for one operation alone, with its acceptance, its end and what the worker asks; bar: 2",
+        "Transactions that write, or scripts, for one operation alone: its acceptance, its end, what is announced; bar: 2",
     );
     for (figure, [idle, asked]) in asked {
         told(&figure, &format!("{asked:.2}"), &format!("idle {idle:.2}"), None);
@@ -63,7 +63,7 @@ fn rounds(engine: Engine, mode: Mode, scale: Scale) -> i32 {
 
 /// What is asked for each operation, and meanwhile for none at all.
 async fn round_trips(place: &crate::place::Place, application: &Application, scale: Scale) -> [f64; 2] {
-    let operations = scale.singles.min(200);
+    let operations = scale.singles.min(100);
     let before = place.round_trips().await;
     let began = Instant::now();
     for _ in 0..operations {
