@@ -56,15 +56,10 @@ async fn of(place: &Place, mode: Mode, operations: usize) -> f64 {
     let application = Application::start(place, mode).await;
     let began = Instant::now();
     application.submit_all(operations, CLIENTS).await;
-    let submitted = began.elapsed().as_secs_f64();
     // One more has been before, for the lease.
     until(|| async { application.handled() > operations }).await;
-    let handled = began.elapsed().as_secs_f64();
     until(|| async { place.ended().await > operations }).await;
     let took = began.elapsed().as_secs_f64();
-    if std::env::var_os("PHASES").is_some() {
-        println!("{}: submitted {submitted:.3} handled {handled:.3} kept {took:.3}", mode.name());
-    }
     application.stop().await;
     took
 }

@@ -33,16 +33,17 @@ struct Scale {
 #[tokio::main]
 async fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let is_quick = arguments.iter().any(|argument| argument == "--quick");
+    let given = |option: &str| arguments.iter().any(|argument| argument == option);
+    let is_quick = given("--quick");
     let scale = match is_quick {
-        true => Scale { operations: 2_000, rounds: 1, singles: 100 },
+        true => Scale { operations: 1_000, rounds: 1, singles: 50 },
         false => Scale { operations: 10_000, rounds: 3, singles: 500 },
     };
     let wanted = |name: &str| {
         let mut names = arguments.iter().filter(|argument| !argument.starts_with('-')).peekable();
         names.peek().is_none() || names.any(|argument| argument == name)
     };
-    let servers = Servers::start();
+    let servers = Servers::start(given("--redis-flushes-each"));
     if wanted("burst") {
         burst::measure(&servers, scale).await;
     }

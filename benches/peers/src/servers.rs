@@ -18,19 +18,20 @@ use crate::place::{Engine, Place};
 pub(crate) struct Servers {
     /// With fsync and synchronous_commit, as they are by default.
     pub(crate) postgres: postgres::Server,
-    /// With `appendfsync everysec`, as is usual.
+    /// With `appendfsync everysec`, as is usual, unless it is to flush for each answer.
     pub(crate) redis: redis::Server,
     folder: PathBuf,
     places: AtomicU32,
 }
 
 impl Servers {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(flushes_each: bool) -> Self {
+        let fsync = if flushes_each { "always" } else { "everysec" };
         let folder = env::temp_dir().join(format!("respond-async-peers-{}", process::id()));
         fs::create_dir(&folder).unwrap();
         Self {
             postgres: postgres::Server::start(),
-            redis: redis::Server::start(&["--appendfsync", "everysec"]),
+            redis: redis::Server::start(&["--appendfsync", fsync]),
             folder,
             places: AtomicU32::new(0),
         }
