@@ -70,7 +70,7 @@ impl Hub {
         match cancellation {
             Cancellation::Canceled(finished) => {
                 self.announce(id, &finished, None);
-                match (replica.stop(id), finished.ran) {
+                match (replica.stop(id, finished.state), finished.ran) {
                     (true, _) => Cancel::Stopping,
                     (false, true) => Cancel::Told,
                     (false, false) => Cancel::Stopped,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Hub, Operations, background::has_timers};
-use crate::operation::Failure;
+use crate::{operation::Failure, replica};
 
 /// How long to wait before it is looked again whether one has been accepted in the last moment.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -21,7 +21,7 @@ pub struct Drained {
     pub finished: usize,
     /// How many were ended as `interrupted`.
     pub interrupted: usize,
-    /// How many could not be stopped because they block their thread. They are ended as `interrupted` all the same.
+    /// How many could not be stopped because they block their thread. They are ended as `interrupted`, or handed back, all the same.
     pub blocked: usize,
 }
 
@@ -40,14 +40,13 @@ impl Hub {
         };
         let blocked = self.permits.running();
         if let Operations::Shared(replica) = &self.operations {
-            within(STOP, has_timers, replica.settled()).await;
             replica.close();
         }
         self.tasks.close();
         self.watchers.close();
         within(STOP, has_timers, self.tasks.ended()).await;
         if let Operations::Shared(replica) = &self.operations {
-            within(STOP, has_timers, replica.ended()).await;
+            within(replica::LONGEST_END, has_timers, replica.ended()).await;
         }
         Drained { finished: running.saturating_sub(interrupted), interrupted, blocked }
     }

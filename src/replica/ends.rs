@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::sleep};
-use tracing::{debug, error, warn};
+use tokio::time::sleep;
+use tracing::{debug, error};
 
 use super::{Event, Shared};
 use crate::{
@@ -21,57 +21,53 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) struct Ends {
-    waiting: AtomicUsize,
+    /// What the replies take that the store could not take at once.
     bytes: AtomicUsize,
     max_bytes: usize,
-    settled: Notify,
 }
 
 impl Ends {
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { waiting: AtomicUsize::new(0), bytes: AtomicUsize::new(0), max_bytes, settled: Notify::new() }
+        Self { bytes: AtomicUsize::new(0), max_bytes }
     }
 
-    pub(super) async fn settled(&self) {
-        loop {
-            let settled = self.settled.notified();
-            if self.waiting.load(Ordering::SeqCst) == 0 {
-                return;
-            }
-            settled.await;
-        }
+    /// Room for a reply, until this is dropped.
+    fn hold(&self, bytes: usize) -> Option<Held<'_>> {
+        let fitting = |held: usize| held.checked_add(bytes).filter(|sum| bytes == 0 || *sum <= self.max_bytes);
+        self.bytes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fitting).ok()?;
+        Some(Held { bytes, ends: self })
     }
+}
 
-    fn enter(&self, bytes: usize) -> bool {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        self.bytes.fetch_add(bytes, Ordering::SeqCst) + bytes <= self.max_bytes
-    }
+struct Held<'a> {
+    bytes: usize,
+    ends: &'a Ends,
+}
 
-    fn leave(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
-        if self.waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.settled.notify_waiters();
-        }
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.ends.bytes.fetch_sub(self.bytes, Ordering::SeqCst);
     }
 }
 
 impl Shared {
     pub(super) fn end(self: &Arc<Self>, attempt: Attempt, reply: Reply) {
-        let bytes = reply.size();
-        let fits = self.ends.enter(bytes);
-        let reply = if fits { reply } else { lost(attempt) };
         let shared = Arc::clone(self);
         self.spawn(async move {
             let written = shared.write(attempt, Arc::new(reply)).await;
             let runner = shared.runs.remove(attempt);
+            if let Err(error) = &written
+                && !matches!(error, StoreError::Refused(_))
+            {
+                // The store goes by the lease then.
+                shared.doubt.notify_one();
+            }
             shared.tell(told(attempt.operation, written, runner));
-            shared.ends.leave(bytes);
         });
     }
 
     /// Leaves nothing of an operation that nobody has been told of, not even its key.
     pub(super) fn withdraw(self: &Arc<Self>, attempt: Attempt, owner: Option<Owner>, doubtful: bool) {
-        let _nothing_to_keep = self.ends.enter(0);
         let shared = Arc::clone(self);
         self.spawn(async move {
             let (id, owner) = (attempt.operation, owner.as_ref());
@@ -81,13 +77,28 @@ impl Shared {
             if doubtful {
                 shared.doubt.notify_one();
             }
-            shared.ends.leave(0);
         });
     }
 
-    async fn write(&self, attempt: Attempt, reply: Arc<Reply>) -> Result<Option<Finished>, StoreError> {
-        let durable = self.runs.is_durable(attempt);
-        self.until_told(attempt.operation, || self.write_once(attempt, durable, &reply)).await
+    /// Once the store is not there to take it at once, a reply waits for it as long as there is room.
+    async fn write(&self, attempt: Attempt, mut reply: Arc<Reply>) -> Result<Option<Finished>, StoreError> {
+        let (id, durable) = (attempt.operation, self.runs.is_durable(attempt));
+        let mut written = self.ask(self.write_once(attempt, durable, &reply)).await;
+        if will_pass(&written) {
+            let held = self.ends.hold(reply.size());
+            if held.is_none() {
+                reply = Arc::new(thrown_away(attempt, durable));
+            }
+            written = self.until_told(id, || self.write_once(attempt, durable, &reply)).await;
+        }
+        match written {
+            Err(StoreError::Refused(_)) | Ok(_) => written,
+            Err(error) => {
+                error!(operation.id = %id, error = &error as &dyn Error, "the end of an operation was not stored: it is lost");
+                let lost = Arc::new(Reply::none(Ending::Failed(Failure::Lost)));
+                self.until_told(id, || self.store.finish(attempt, Arc::clone(&lost)).map(Some)).await
+            }
+        }
     }
 
     /// Tells the store until it has understood.
@@ -95,14 +106,12 @@ impl Shared {
         const LONGEST_PAUSE: Duration = Duration::from_secs(1);
         let mut pause = Duration::from_millis(20);
         loop {
-            match tell().await {
-                Err(StoreError::Unavailable(error)) => {
-                    debug!(operation.id = %id, error = &*error as &dyn Error, "the store is away");
-                }
-                told => return told,
+            let told = self.ask(tell()).await;
+            if !will_pass(&told) {
+                return told;
             }
-            if self.closing.is_cancelled() {
-                warn!(operation.id = %id, "shut down before the store could be told how an operation ended");
+            if let Err(error) = told {
+                debug!(operation.id = %id, error = &error as &dyn Error, "the store is away, or full");
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -136,7 +145,13 @@ fn told(id: OperationId, written: Result<Option<Finished>, StoreError>, runner: 
     Event::Changed(id)
 }
 
-fn lost(attempt: Attempt) -> Reply {
-    error!(operation.id = %attempt.operation, "too many replies wait for the store: this one is lost");
-    Reply::none(Ending::Failed(Failure::Lost))
+/// Whether the store may well do it another time.
+fn will_pass<T>(told: &Result<T, StoreError>) -> bool {
+    matches!(told, Err(StoreError::Unavailable(_) | StoreError::Full))
+}
+
+/// What is left of a reply that nothing can hold: what may run again does.
+fn thrown_away(attempt: Attempt, durable: bool) -> Reply {
+    error!(operation.id = %attempt.operation, durable, "too many replies wait for the store: this one is thrown away");
+    Reply::none(Ending::Failed(if durable { Failure::Interrupted } else { Failure::Lost }))
 }

@@ -11,29 +11,20 @@ use crate::{
     store::{Attempt, LeaseId, StoreError},
 };
 
-/// So many beats make up a lease: two may be missed.
-const BEATS: u32 = 3;
-
 /// Why a lease is kept no longer.
 enum Lost {
     Lease,
     /// Something may be held under it that nobody here knows of.
     Trust,
-    Closing,
 }
 
 impl Shared {
     pub(super) async fn keep_lease(self: Arc<Self>) {
         let mut former = None;
-        let mut heard = None;
-        while let Some(lease) = self.open(&mut heard).await {
+        loop {
+            let lease = self.open().await;
             self.lease.send_replace(Some(lease));
-            if let Some(former) = former.take() {
-                // What it still holds, nobody runs. Where the store does not hear of that now, it does when the lease is over.
-                let _in_vain = timeout(self.beat(), self.store.close_lease(former)).await;
-            }
-            match self.renew(lease, &mut heard).await {
-                Lost::Closing => return,
+            match self.renew(lease, former.take()).await {
                 Lost::Trust => former = Some(lease),
                 Lost::Lease => {
                     self.lease.send_replace(None);
@@ -43,65 +34,69 @@ impl Shared {
         }
     }
 
-    /// Opens a lease as soon as the store lets it, and brings along what runs. `None` once the application shuts down.
-    async fn open(&self, heard: &mut Option<Instant>) -> Option<LeaseId> {
+    /// Opens a lease as soon as the store lets it, and brings along what runs.
+    async fn open(&self) -> LeaseId {
         let mut pause = Duration::from_millis(50);
         loop {
-            let (asked, running) = (Instant::now(), self.runs.expected());
-            let stored: HashSet<_> = self.runs.attempts().into_iter().collect();
-            match timeout(self.beat(), self.store.open_lease(self.settings.lease, running)).await {
-                Ok(Ok(open)) => {
-                    *heard = Some(asked);
-                    self.stop(open.lost.into_iter().filter(|lost| stored.contains(lost)));
+            let (asked, running, stored) = self.now();
+            match self.within(self.beat(), self.store.open_lease(self.settings.lease, running)).await {
+                Ok(open) => {
+                    self.pulse.heard(asked);
+                    self.stop(open.lost, &stored);
                     info!(lease = open.id.0, "lease opened");
-                    return Some(open.id);
+                    return open.id;
                 }
-                Ok(Err(error)) => warn!(error = &error as &dyn std::error::Error, "no lease"),
-                Err(_) => warn!("no lease: the store did not answer in time"),
+                Err(error) => warn!(error = &error as &dyn std::error::Error, "no lease"),
             }
-            self.rest_if_unheard(*heard);
-            self.closing.run_until_cancelled(sleep(pause)).await?;
+            self.rest_if_unheard();
+            sleep(pause).await;
             pause = (pause * 2).min(self.beat());
         }
     }
 
-    async fn renew(&self, lease: LeaseId, heard: &mut Option<Instant>) -> Lost {
+    /// Keeps it, and closes the former one once what was being created under that has been taken over.
+    async fn renew(&self, lease: LeaseId, mut former: Option<LeaseId>) -> Lost {
         loop {
-            match self.closing.run_until_cancelled(timeout(self.beat(), self.doubt.notified())).await {
-                None => return Lost::Closing,
-                Some(Ok(())) => return Lost::Trust,
-                Some(Err(_beat)) => {}
+            if timeout(self.beat(), self.doubt.notified()).await.is_ok() {
+                return Lost::Trust;
             }
-            let asked = Instant::now();
-            match timeout(self.beat(), self.store.renew(lease, self.runs.attempts())).await {
-                Ok(Ok(lost)) => {
-                    self.stop(lost);
-                    *heard = Some(asked);
+            let (asked, running, stored) = self.now();
+            match self.within(self.beat(), self.store.renew(lease, running)).await {
+                Ok(lost) => {
+                    self.pulse.heard(asked);
+                    self.stop(lost, &stored);
                     self.lease.send_if_modified(|held| held.replace(lease).is_none());
+                    if let Some(former) = former.take() {
+                        // What it still holds, nobody runs. Where the store does not hear of that now, it does when it is over.
+                        let _in_vain = self.within(self.beat(), self.store.close_lease(former)).await;
+                    }
                 }
-                Ok(Err(StoreError::Refused(Refused::LeaseOver))) => return Lost::Lease,
-                Ok(Err(error)) => warn!(error = &error as &dyn std::error::Error, "lease not renewed"),
-                Err(_) => warn!("lease not renewed: the store did not answer in time"),
+                Err(StoreError::Refused(Refused::LeaseOver)) => return Lost::Lease,
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, "lease not renewed");
+                    self.rest_if_unheard();
+                }
             }
-            self.rest_if_unheard(*heard);
         }
     }
 
-    /// Runs nothing that others may run by now, as the store has not heard of this replica for the length of a lease.
-    fn rest_if_unheard(&self, heard: Option<Instant>) {
-        let unheard = heard.is_none_or(|heard| heard.elapsed() >= self.settings.lease);
-        if unheard && self.lease.send_if_modified(|held| held.take().is_some()) {
+    /// What runs at this moment: all that may be in the store or come there, and which of it is known to be there.
+    fn now(&self) -> (Instant, Vec<Attempt>, HashSet<Attempt>) {
+        let stored = self.runs.attempts().into_iter().collect();
+        (Instant::now(), self.runs.expected(), stored)
+    }
+
+    /// A heartbeat has failed. Runs nothing that others may run by now, where the store has not heard of this replica for the
+    /// length of a lease.
+    fn rest_if_unheard(&self) {
+        self.pulse.missed();
+        if self.pulse.is_silent(self.settings.lease) && self.lease.send_if_modified(|held| held.take().is_some()) {
             self.runs.stop_durable();
         }
     }
 
-    fn stop(&self, lost: impl IntoIterator<Item = Attempt>) {
-        for attempt in lost {
-            self.runs.stop(attempt);
-        }
-    }
-
-    fn beat(&self) -> Duration {
-        self.settings.lease / BEATS
+    /// Stops what was lost; what was not there yet is not lost.
+    fn stop(&self, lost: Vec<Attempt>, stored: &HashSet<Attempt>) {
+        lost.into_iter().filter(|lost| stored.contains(lost)).for_each(|lost| self.runs.stop(lost));
     }
 }

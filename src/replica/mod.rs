@@ -5,24 +5,33 @@
 
 mod ends;
 mod lease;
+mod pulse;
 mod reports;
 mod runs;
 mod sweeper;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, io, sync::Arc, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, Handle},
     sync::{Notify, watch},
+    time::{error::Elapsed, sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
+use tracing::{error, warn};
 
 use crate::{
-    operation::{OperationId, Owner, Reply, Report},
+    operation::{Ending, Failure, OperationId, Owner, Reply, Report, State},
     run::Runner,
-    store::{Attempt, Change, Finished, LeaseId, Store, TooLate},
+    store::{Attempt, Change, Finished, LeaseId, Store, StoreError, StoreFuture, TooLate},
 };
 use ends::Ends;
+use pulse::Pulse;
 use runs::Runs;
 
 /// How a replica behaves towards its store.
@@ -57,6 +66,7 @@ struct Shared {
     settings: ReplicaSettings,
     runs: Runs,
     ends: Ends,
+    pulse: Pulse,
     lease: watch::Sender<Option<LeaseId>>,
     /// There may be something to claim.
     queued: Arc<Notify>,
@@ -70,8 +80,17 @@ struct Shared {
     ended: CancellationToken,
 }
 
+/// So many beats make up a lease: two may be missed.
+const BEATS: u32 = 3;
+
 /// How long what has to be told may take once the application shuts down.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// How long it may take then to give up the lease.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long a replica takes at most to end.
+pub(crate) const LONGEST_END: Duration = LINGER.saturating_add(FAREWELL.saturating_mul(2));
 
 impl Replica {
     /// Starts the thread.
@@ -82,6 +101,7 @@ impl Replica {
             settings,
             runs: Runs::default(),
             ends: Ends::new(settings.max_waiting_bytes),
+            pulse: Pulse::new(settings.lease / BEATS),
             lease: watch::Sender::new(None),
             queued: Arc::default(),
             doubt: Notify::new(),
@@ -131,7 +151,9 @@ impl Replica {
 
     /// Has the store told how the run ended, now or when it is back.
     pub(crate) fn end(&self, attempt: Attempt, reply: Reply) {
-        self.0.end(attempt, reply);
+        if self.0.runs.end(attempt) {
+            self.0.end(attempt, reply);
+        }
     }
 
     /// Has the store forget an operation that nobody was told of, now or when it is back. It is doubtful where the store has
@@ -140,9 +162,9 @@ impl Replica {
         self.0.withdraw(attempt, owner, doubtful);
     }
 
-    /// Stops the run of an operation here. Whether there is one.
-    pub(crate) fn stop(&self, id: OperationId) -> bool {
-        self.0.runs.stop_operation(id)
+    /// Stops the run of an operation that has ended so. Whether there is one here.
+    pub(crate) fn stop(&self, id: OperationId, ended: State) -> bool {
+        self.0.runs.stop_operation(id, ended)
     }
 
     /// How far the operation is that runs here.
@@ -153,13 +175,6 @@ impl Replica {
     /// Stops all that runs here, and gives its number.
     pub(crate) fn stop_all(&self) -> usize {
         self.0.runs.stop_all()
-    }
-
-    /// Waits until the store knows how everything ended that has ended here.
-    ///
-    /// Cancel safe.
-    pub(crate) async fn settled(&self) {
-        self.0.ends.settled().await;
     }
 
     /// Something may be held under the lease that nobody here knows of: another lease is to be taken, with what is known.
@@ -175,12 +190,16 @@ impl Replica {
         self.0.queued.notified().await;
     }
 
-    /// Gives the lease up, and ends the thread.
+    /// Ends the thread once the store knows how everything ended, and the lease is given up. What could not be stopped counts as
+    /// interrupted.
     pub(crate) fn close(&self) {
+        for attempt in self.0.runs.endless() {
+            self.end(attempt, Reply::none(Ending::Failed(Failure::Interrupted)));
+        }
         self.0.closing.cancel();
     }
 
-    /// Waits until the thread has come to its end.
+    /// Waits until the thread has come to its end, which takes some seconds where the store is away.
     ///
     /// Cancel safe.
     pub(crate) async fn ended(&self) {
@@ -193,15 +212,50 @@ impl Shared {
     async fn live(self: Arc<Self>) {
         let _ended = self.ended.clone().drop_guard();
         self.listen();
-        self.spawn(Arc::clone(&self).keep_lease());
-        self.spawn(Arc::clone(&self).keep_sweeping());
-        self.spawn(Arc::clone(&self).keep_reporting());
+        let heartbeat = self.keep(Self::keep_lease);
+        let others = [self.keep(Self::keep_sweeping), self.keep(Self::keep_reporting)];
         self.closing.cancelled().await;
+        drop(others);
         self.tasks.close();
-        let _in_time = tokio::time::timeout(LINGER, self.tasks.wait()).await;
-        if let Some(lease) = self.lease.send_replace(None) {
-            let _in_time = tokio::time::timeout(LINGER, self.store.close_lease(lease)).await;
+        if timeout(LINGER, self.tasks.wait()).await.is_err() {
+            warn!("shut down before the store could be told how {} operations ended", self.runs.number());
         }
+        // Last, so that what is being told is not taken for lost.
+        drop(heartbeat);
+        if let Some(lease) = self.lease.send_replace(None) {
+            let _in_time = timeout(FAREWELL, self.store.close_lease(lease)).await;
+        }
+    }
+
+    /// Keeps doing this until the handle is dropped, even if the store or a recorder panics.
+    fn keep<F>(self: &Arc<Self>, keep: impl Fn(Arc<Self>) -> F + Send + Sync + 'static) -> AbortOnDropHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let shared = Arc::clone(self);
+        let kept = async move {
+            while let Err(ended) = AbortOnDropHandle::new(shared.runtime.spawn(keep(Arc::clone(&shared)))).await {
+                error!(error = &ended as &dyn std::error::Error, "the store, or who was told of it, has panicked");
+                shared.pulse.missed();
+                sleep(shared.beat()).await;
+            }
+        };
+        AbortOnDropHandle::new(self.runtime.spawn(kept))
+    }
+
+    /// The store's answer, or that it cannot be reached where there is none by then.
+    async fn within<T>(&self, patience: Duration, asked: StoreFuture<T>) -> Result<T, StoreError> {
+        let late = |late: Elapsed| Err(StoreError::Unavailable(late.into()));
+        timeout(patience, asked).await.unwrap_or_else(late)
+    }
+
+    /// The store's answer, or that it cannot be reached where there is none for the length of a lease.
+    async fn ask<T>(&self, asked: StoreFuture<T>) -> Result<T, StoreError> {
+        self.within(self.settings.lease, asked).await
+    }
+
+    fn beat(&self) -> Duration {
+        self.settings.lease / BEATS
     }
 
     fn listen(&self) {
@@ -209,7 +263,10 @@ impl Shared {
         self.store.announce_to(Arc::new(move |change| match change {
             Change::Operation(id) => observer(Event::Changed(id)),
             Change::Queued => queued.notify_one(),
-            Change::Anything => observer(Event::AnythingChanged),
+            Change::Anything => {
+                queued.notify_one();
+                observer(Event::AnythingChanged);
+            }
         }));
     }
 

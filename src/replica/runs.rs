@@ -1,9 +1,11 @@
 //! The operations that run in this process.
 
-use dashmap::{DashMap, Entry};
+use std::mem;
+
+use dashmap::DashMap;
 
 use crate::{
-    operation::{OperationId, Report},
+    operation::{OperationId, Report, State},
     run::Runner,
     store::{Attempt, TooLate},
 };
@@ -20,11 +22,13 @@ struct Run {
     /// Absent until it has begun.
     runner: Option<Runner>,
     stopped: bool,
+    /// The store is being told how it ended.
+    ending: bool,
 }
 
 impl Runs {
     pub(super) fn expect(&self, Attempt { operation, number }: Attempt, durable: bool) {
-        self.0.insert(operation, Run { number, durable, stored: false, runner: None, stopped: false });
+        self.0.insert(operation, Run { number, durable, stored: false, runner: None, stopped: false, ending: false });
     }
 
     pub(super) fn stored(&self, attempt: Attempt) {
@@ -50,21 +54,40 @@ impl Runs {
     }
 
     pub(super) fn stop(&self, attempt: Attempt) {
-        self.stop_if(attempt.operation, |run| run.number == attempt.number);
+        if let Some(mut run) = self.0.get_mut(&attempt.operation).filter(|run| run.number == attempt.number) {
+            run.stop(None);
+        }
     }
 
-    pub(super) fn stop_operation(&self, id: OperationId) -> bool {
-        self.stop_if(id, |_| true)
+    pub(super) fn stop_operation(&self, id: OperationId, ended: State) -> bool {
+        let run = self.0.get_mut(&id).map(|mut run| run.stop(Some(ended)));
+        run.is_some()
+    }
+
+    /// Whether the run has not ended before.
+    pub(super) fn end(&self, attempt: Attempt) -> bool {
+        let run = self.0.get_mut(&attempt.operation).filter(|run| run.number == attempt.number);
+        run.is_none_or(|mut run| !mem::replace(&mut run.ending, true))
+    }
+
+    /// Those that the store knows of, and whose end has not come.
+    pub(super) fn endless(&self) -> Vec<Attempt> {
+        let endless = self.0.iter().filter(|run| run.stored && !run.ending);
+        endless.map(|run| Attempt { operation: *run.key(), number: run.number }).collect()
+    }
+
+    pub(super) fn number(&self) -> usize {
+        self.0.len()
     }
 
     /// Stops what any replica may run again. It ends as interrupted, and so is handed back once the store is there.
     pub(super) fn stop_durable(&self) {
-        self.0.iter_mut().filter(|run| run.durable).for_each(|mut run| run.stop());
+        self.0.iter_mut().filter(|run| run.durable).for_each(|mut run| run.stop(None));
     }
 
     /// Gives the number of those that were not stopped before.
     pub(super) fn stop_all(&self) -> usize {
-        self.0.iter_mut().filter(|run| !run.stopped).map(|mut run| run.stop()).count()
+        self.0.iter_mut().filter(|run| !run.stopped).map(|mut run| run.stop(None)).count()
     }
 
     /// Those that the store knows of: one that is only being created would count as lost there.
@@ -94,22 +117,13 @@ impl Runs {
     pub(super) fn is_durable(&self, attempt: Attempt) -> bool {
         self.0.get(&attempt.operation).is_some_and(|run| run.durable && run.number == attempt.number)
     }
-
-    fn stop_if(&self, id: OperationId, condition: impl FnOnce(&Run) -> bool) -> bool {
-        let Entry::Occupied(mut run) = self.0.entry(id) else { return false };
-        let stops = condition(run.get());
-        if stops {
-            run.get_mut().stop();
-        }
-        stops
-    }
 }
 
 impl Run {
-    fn stop(&mut self) {
+    fn stop(&mut self, ended: Option<State>) {
         self.stopped = true;
         if let Some(runner) = &self.runner {
-            runner.ended(None);
+            runner.ended(ended);
             runner.abort();
         }
     }

@@ -17,18 +17,16 @@ const COUNT_PERIOD: Duration = Duration::from_secs(15);
 
 impl Shared {
     /// Sweeps while this replica is sure of the store: after an outage the others, too, need time to be heard of again, or all that
-    /// runs would count as lost.
+    /// runs would count as lost. Those whose heartbeats it met sooner are nearer to the end of their leases than this one is.
     pub(super) async fn keep_sweeping(self: Arc<Self>) {
-        let mut steady: Option<Instant> = None;
         let mut count_next = Instant::now();
-        while self.closing.run_until_cancelled(sleep(PERIOD)).await.is_some() {
-            let has_lease = self.lease.borrow().is_some();
-            steady = steady.filter(|_| has_lease).or_else(|| has_lease.then(Instant::now));
-            if steady.is_some_and(|since| since.elapsed() >= self.settings.lease) {
+        loop {
+            sleep(PERIOD).await;
+            if self.pulse.is_steady(self.settings.lease) {
                 self.sweep().await;
             }
             if Instant::now() >= count_next
-                && let Ok(counts) = self.store.counts().await
+                && let Ok(counts) = self.ask(self.store.counts()).await
             {
                 telemetry::counted(counts);
                 count_next = Instant::now() + COUNT_PERIOD;
@@ -38,7 +36,7 @@ impl Shared {
 
     async fn sweep(&self) {
         loop {
-            match self.store.sweep(SLICE).await {
+            match self.ask(self.store.sweep(SLICE)).await {
                 Ok(swept) => {
                     let more = swept.more;
                     self.tell_swept(swept);
@@ -56,7 +54,7 @@ impl Shared {
 
     fn tell_swept(&self, swept: Swept) {
         for (id, finished) in swept.ended {
-            self.runs.stop_operation(id);
+            self.runs.stop_operation(id, finished.state);
             self.tell(Event::Ended { id, finished, runner: None });
         }
         for id in swept.queued {

@@ -58,7 +58,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn open_lease(&self, length: Duration, running: Vec<Attempt>) -> StoreFuture<OpenLease>;
 
     /// Prolongs a lease by its length from now, and says which of these attempts, which its holder believes to run, are no longer
-    /// the ones that run: canceled, ended, taken over.
+    /// the ones that run: canceled, ended, taken over. The others are held under this lease from now on, whichever they were held
+    /// under before.
     ///
     /// Refused with [`Refused::LeaseOver`] once the lease is over, even if nobody has noticed yet.
     fn renew(&self, lease: LeaseId, running: Vec<Attempt>) -> StoreFuture<Vec<Attempt>>;

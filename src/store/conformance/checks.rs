@@ -143,6 +143,7 @@ checks! {
             a_finish_counts_as_long_as_nobody_has_noticed_that_its_lease_is_over,
             a_lease_brings_along_what_still_runs_and_names_the_rest,
             a_renewal_names_what_no_longer_runs,
+            a_renewed_lease_holds_what_was_held_under_another,
             a_closed_lease_is_over_for_what_runs_under_it_and_nothing_else,
         },
         sweeps::{

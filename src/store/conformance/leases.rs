@@ -196,6 +196,25 @@ pub(super) async fn a_renewal_names_what_no_longer_runs(stage: Stage) -> Checked
     equal("what no longer runs", sorted(named), sorted(vec![ended, canceled, taken, forgotten]))
 }
 
+pub(super) async fn a_renewed_lease_holds_what_was_held_under_another(stage: Stage) -> Checked {
+    let running = [stage.running(operation()).await?, stage.running(durable()).await?];
+    let late = stage.other.open_lease(LONG, running.to_vec()).await?.id;
+    let left = stage.running(operation()).await?;
+    let other = stage.other.open_lease(LONG, vec![left]).await?.id;
+    equal("what no longer runs", stage.store.renew(stage.long_lease()?, running.to_vec()).await?, Vec::new())?;
+    stage.store.close_lease(late).await?;
+    stage.store.close_lease(other).await?;
+    stage.sweep().await?;
+    for attempt in running {
+        equal("the life of what was held anew", stage.read(attempt.operation).await?.life, Life::RUNNING)?;
+    }
+    equal("the state of what was not", stage.read(left.operation).await?.state(), State::Failed)?;
+    stage.store.close_lease(stage.long_lease()?).await?;
+    stage.sweep().await?;
+    let states = [stage.read(running[0].operation).await?.state(), stage.read(running[1].operation).await?.state()];
+    equal("the states of what ran under the lease that was renewed", states, [State::Failed, State::Queued])
+}
+
 pub(super) async fn a_closed_lease_is_over_for_what_runs_under_it_and_nothing_else(stage: Stage) -> Checked {
     let kept = stage.running(operation()).await?.operation;
     let lease = stage.store.open_lease(LONG, Vec::new()).await?.id;

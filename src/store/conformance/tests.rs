@@ -44,6 +44,7 @@ async fn a_wrong_store_is_caught() {
         (Flaw::CutsOwners, "owners_are_told_apart_byte_by_byte"),
         (Flaw::RepeatsInLists, "a_list_has_all_of_its_owners_operations_newest_first"),
         (Flaw::LeavesLeasesBehind, "a_lapsed_lease_loses_what_is_not_durable"),
+        (Flaw::RenewsLeasesAlone, "a_renewed_lease_holds_what_was_held_under_another"),
         (Flaw::TellsTheStateBeforeTheReply, "an_abandoned_finish_is_whole_or_not_at_all"),
         (Flaw::FinishIsNotAtomic, "r9_of_a_finish_and_a_rescue_one_wins"),
         (Flaw::ClaimsAfterLooking, "r9_many_replicas_work_off_a_queue"),

@@ -133,14 +133,25 @@ impl MemoryStore {
     fn bring_along(&self, id: OperationId, record: &mut Record, lease: LeaseId) {
         record.extend();
         let before = record.extended_mut().and_then(|extended| extended.lease.replace(lease));
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|before| *before != lease) {
             self.extended.leases.release(before, id);
         }
     }
 
     pub(super) fn renew(&self, lease: LeaseId, running: Vec<Attempt>) -> Result<Vec<Attempt>, Refused> {
-        self.extended.leases.renew(lease, self.clock.now())?;
-        Ok(running.into_iter().filter(|attempt| self.run(*attempt).is_err()).collect())
+        let now = self.clock.now();
+        self.extended.leases.renew(lease, now)?;
+        let mut lost = Vec::new();
+        for attempt in running {
+            match self.run(attempt) {
+                Ok(mut record) => {
+                    self.extended.leases.hold(lease, attempt.operation, now)?;
+                    self.bring_along(attempt.operation, &mut record, lease);
+                }
+                Err(_) => lost.push(attempt),
+            }
+        }
+        Ok(lost)
     }
 
     pub(super) fn sweep_all(&self, limit: usize) -> Swept {

@@ -31,6 +31,9 @@ SELECT o.id AS lease, b.id::text, b.attempt FROM opened o LEFT JOIN brought b ON
 const RENEW: &str = "
 WITH renewed AS (
     UPDATE {p}leases SET until = {now} + length WHERE id = {lease} AND until > {now} RETURNING id
+), brought AS (
+    UPDATE {p}live v SET lease = r.id FROM renewed r, unnest({ids}, {attempts}) AS u(id, attempt)
+    WHERE v.id = u.id AND v.attempt = u.attempt AND v.state = 'r' AND v.lease IS DISTINCT FROM r.id
 )
 SELECT r.id AS lease, b.id::text, b.attempt FROM renewed r LEFT JOIN (
     SELECT v.id, v.attempt FROM {p}live v JOIN unnest({ids}, {attempts}) AS u(id, attempt)

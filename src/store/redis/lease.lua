@@ -1,7 +1,7 @@
--- Opens a lease, or prolongs one. ARGV: ..., lease ('' for a new one), length, whether to take over the attempts,
--- then the operation and the number of each attempt. Returns the lease and which of the attempts run no longer.
+-- Opens a lease, or prolongs one. ARGV: ..., lease ('' for a new one), length, then the operation and the number of
+-- each attempt, which is held under it from now on. Returns the lease and which of the attempts run no longer.
 
-local lease, length, takes_over = ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+local lease, length = ARGV[3], tonumber(ARGV[4])
 
 if lease == '' then
   -- Names come from the clock, so that they are new even where the store has lost its memory.
@@ -15,11 +15,11 @@ call('ZADD', leases, now + call('HGET', lengths, lease), lease)
 
 lease = tonumber(lease)
 local answer = { 'open', lease }
-for at = 6, #ARGV, 2 do
+for at = 5, #ARGV, 2 do
   local o = running(ARGV[at], tonumber(ARGV[at + 1]))
   if not o then
-    answer[#answer + 1] = (at - 6) / 2
-  elseif takes_over and o.lease ~= lease then
+    answer[#answer + 1] = (at - 5) / 2
+  elseif o.lease ~= lease then
     let_go(o)
     hold(o, lease)
     save(o)

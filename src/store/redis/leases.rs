@@ -19,19 +19,19 @@ const TOGETHER: usize = 500;
 impl Link {
     pub(super) async fn open_lease(&self, length: Duration, running: &[Attempt]) -> Result<OpenLease, StoreError> {
         // What is brought along is looked at under the new lease, which is there first.
-        let (id, _) = self.lease_call(None, length, true, &[]).await?;
+        let (id, _) = self.lease_call(None, length, &[]).await?;
         let mut lost = Vec::new();
         for some in running.chunks(TOGETHER) {
-            lost.extend(self.lease_call(Some(id), length, true, some).await?.1);
+            lost.extend(self.lease_call(Some(id), length, some).await?.1);
         }
         Ok(OpenLease { id, lost })
     }
 
     pub(super) async fn renew(&self, lease: LeaseId, running: &[Attempt]) -> Result<Vec<Attempt>, StoreError> {
         let (first, rest) = running.split_at(running.len().min(TOGETHER));
-        let (_, mut over) = self.lease_call(Some(lease), Duration::ZERO, false, first).await?;
+        let (_, mut over) = self.lease_call(Some(lease), Duration::ZERO, first).await?;
         for some in rest.chunks(TOGETHER) {
-            over.extend(self.lease_call(Some(lease), Duration::ZERO, false, some).await?.1);
+            over.extend(self.lease_call(Some(lease), Duration::ZERO, some).await?.1);
         }
         Ok(over)
     }
@@ -46,11 +46,10 @@ impl Link {
         &self,
         lease: Option<LeaseId>,
         length: Duration,
-        takes_over: bool,
         running: &[Attempt],
     ) -> Result<(LeaseId, Vec<Attempt>), StoreError> {
         let call = self.call(&LEASE).bytes(lease.map_or_else(String::new, |lease| lease.0.to_string()).as_bytes());
-        let call = call.number(millis(length)).number(takes_over.into());
+        let call = call.number(millis(length));
         let call = running
             .iter()
             .fold(call, |call, attempt| call.bytes(&attempt.operation.to_bytes()).number(attempt.number.into()));

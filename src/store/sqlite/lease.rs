@@ -26,11 +26,7 @@ impl Write for Open {
             .bind(whole_millis(*length));
         let opened = batch.one(open).await?.ok_or_else(|| unavailable(sqlx::Error::RowNotFound))?;
         let id = LeaseId(get(&opened, 0)?);
-        let bring = sqlx::query(
-            "UPDATE operations SET lease = ?2 FROM json_each(?1) AS brought WHERE operations.id = unhex(value ->> 0) \
-             AND state = 1 AND attempt = value ->> 1",
-        );
-        batch.execute(bring.bind(json(running)).bind(id.0)).await?;
+        batch.bring(id, running).await?;
         Ok(OpenLease { id, lost: batch.lost(running).await? })
     }
 }
@@ -51,6 +47,7 @@ impl Write for Renew {
         if batch.execute(renew.bind(self.0.0).bind(now)).await? == 0 {
             return Err(Refused::LeaseOver.into());
         }
+        batch.bring(self.0, &self.1).await?;
         batch.lost(&self.1).await
     }
 }
@@ -69,6 +66,18 @@ impl Write for Close {
 }
 
 impl Batch {
+    /// Has what runs held under this lease.
+    async fn bring(&mut self, lease: LeaseId, running: &[Attempt]) -> Result<(), StoreError> {
+        if running.is_empty() {
+            return Ok(());
+        }
+        let bring = sqlx::query(
+            "UPDATE operations SET lease = ?2 FROM json_each(?1) AS brought WHERE operations.id = unhex(value ->> 0) \
+             AND state = 1 AND attempt = value ->> 1 AND lease IS NOT ?2",
+        );
+        self.execute(bring.bind(json(running)).bind(lease.0)).await.map(drop)
+    }
+
     /// Those of the attempts that are not, or no longer, the ones that run.
     async fn lost(&mut self, running: &[Attempt]) -> Result<Vec<Attempt>, StoreError> {
         if running.is_empty() {

@@ -47,6 +47,7 @@ pub(super) enum Flaw {
     RepeatsInLists,
     CountsNothing,
     LeavesLeasesBehind,
+    RenewsLeasesAlone,
     SaysNothing,
 }
 
@@ -271,6 +272,11 @@ impl Store for Reference {
             }
             if let Some((length, until)) = kept.leases.get_mut(&lease) {
                 *until = now.after(*length);
+            }
+            for attempt in &running {
+                if let Ok(found) = kept.runs(*attempt, now) {
+                    found.lease = if self.has(Flaw::RenewsLeasesAlone) { found.lease } else { Some(lease) };
+                }
             }
             Ok(kept.no_longer_run(&running, now))
         })
