@@ -160,8 +160,8 @@ kinds! {
     IdempotencyKeyMalformed = "idempotency-key-malformed", BAD_REQUEST, "The idempotency key is malformed";
     /// The key is taken by another request.
     IdempotencyKeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request";
-    /// There is no capacity for another operation.
-    Unavailable = "unavailable", SERVICE_UNAVAILABLE, "There is no capacity for another operation";
+    /// There is no capacity for another operation, or the store does not answer.
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Operations are not available now";
     /// The operation was canceled.
     Canceled = "canceled", GONE, "The operation was canceled";
     /// The handler panicked.
