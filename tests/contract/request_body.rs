@@ -252,6 +252,21 @@ async fn r3_a_body_that_breaks_off_reaches_the_handler_as_it_is_and_is_not_detac
 }
 
 #[tokio::test(start_paused = true)]
+async fn r3_a_body_that_breaks_off_reaches_the_handler_though_the_request_has_a_key() {
+    let operations = operations();
+    let service = service_fn(|request: Request<RequestBody<Upload>>| async {
+        let error = request.into_body().collect().await.unwrap_err();
+        Ok::<_, BoxError>(Response::new(error.to_string()))
+    });
+    let (client, request) = Client::request(None, &[("idempotency-key", "\"k\"")]);
+    client.send("half");
+    client.frames.send(Err("broken".into())).unwrap();
+    let answer = send(operations.layer(policy()).layer(service), request).await;
+    assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"broken"[..]));
+    assert_eq!(operations.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r3_a_body_that_the_handler_does_not_want_is_not_waited_for() {
     let service = service_fn(|request: Request<RequestBody<Upload>>| async {
         sleep(5 * SECOND).await;
