@@ -40,7 +40,8 @@ SELECT r.id AS lease, b.id::text, b.attempt FROM renewed r LEFT JOIN (
         ON v.id = u.id AND v.attempt = u.attempt AND v.state = 'r'
 ) b ON true";
 
-const CLOSE: &str = "UPDATE {p}leases SET until = {now} WHERE id = {lease} AND until > {now}";
+/// It has been over for a while, so that a renewal that began earlier and waits for this does not find it open still.
+const CLOSE: &str = "UPDATE {p}leases SET until = {now} - 60000 WHERE id = {lease} AND until > {now}";
 
 const REPORT: &str = "
 WITH asked AS MATERIALIZED (
