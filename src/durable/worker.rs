@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How often the store is asked for something to run, in case it has not said that there is.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How long to leave a store alone that does not answer.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -254,7 +254,10 @@ impl Hub {
                     self.permits.release(permit);
                 }
                 created.map(|created| match created {
-                    Created::New { at: created } => Accepted::Queued { id, created },
+                    Created::New { at: created } => {
+                        replica.tell_queued();
+                        Accepted::Queued { id, created }
+                    }
                     Created::Existing(snapshot) => Accepted::Existing(Box::new(self.completed(snapshot))),
                     Created::KeyTaken => Accepted::KeyTaken,
                 })

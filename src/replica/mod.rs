@@ -192,6 +192,11 @@ impl Replica {
 
     /// Ends the thread once the store knows how everything ended, and the lease is given up. What could not be stopped counts as
     /// interrupted.
+    /// Something has been queued: a worker of this process need not wait until it hears of that.
+    pub(crate) fn tell_queued(&self) {
+        self.0.queued.notify_one();
+    }
+
     pub(crate) fn close(&self) {
         for attempt in self.0.runs.endless() {
             self.end(attempt, Reply::none(Ending::Failed(Failure::Interrupted)));
