@@ -9,11 +9,9 @@ use std::{
 
 use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
-use super::{Hub, Operations, Permit};
-#[cfg(feature = "durable")]
-use crate::operation::{Ending, Failure, Reply};
+use super::{Admission, Hub, Operations, Permit};
 use crate::{
-    operation::{OperationId, Owner, Timestamp},
+    operation::{OperationId, Timestamp},
     policy::Limit,
     replica::Replica,
     run::{OperationHandle, Runner},
@@ -45,71 +43,6 @@ pub(crate) enum Accepted {
     Existing(Box<Snapshot>),
     /// Another came before under the same key.
     KeyTaken,
-}
-
-/// An operation that is in the store, and is to be started at once.
-#[derive(Debug)]
-pub(crate) struct Admission {
-    pub(crate) attempt: Attempt,
-    pub(crate) created: Timestamp,
-    held: Held,
-}
-
-/// The permit of an operation that has not been started.
-#[derive(Debug)]
-enum Held {
-    Permit(Permit),
-    Shared(Unstarted),
-}
-
-/// What is in a shared store and may yet come to nobody who starts it. Dropping this takes it back.
-#[derive(Debug)]
-struct Unstarted {
-    hub: Arc<Hub>,
-    attempt: Attempt,
-    /// Absent once it is started.
-    permit: Option<Permit>,
-    /// How it came into the store.
-    origin: Origin,
-}
-
-#[derive(Debug)]
-enum Origin {
-    Created {
-        owner: Option<Owner>,
-    },
-    #[cfg(feature = "durable")]
-    Claimed,
-}
-
-impl Admission {
-    /// Somebody starts it.
-    pub(crate) fn begin(self) -> Permit {
-        match self.held {
-            Held::Permit(permit) => permit,
-            Held::Shared(mut unstarted) => unstarted.permit.take().unwrap_or_default(),
-        }
-    }
-
-    #[cfg(feature = "durable")]
-    pub(super) fn claimed(hub: &Arc<Hub>, attempt: Attempt, created: Timestamp, permit: Permit) -> Self {
-        let unstarted = Unstarted { hub: Arc::clone(hub), attempt, permit: Some(permit), origin: Origin::Claimed };
-        Self { attempt, created, held: Held::Shared(unstarted) }
-    }
-}
-
-impl Drop for Unstarted {
-    fn drop(&mut self) {
-        let Some(permit) = self.permit.take() else { return };
-        if let Operations::Shared(replica) = &self.hub.operations {
-            match &mut self.origin {
-                Origin::Created { owner } => replica.withdraw(self.attempt, owner.take(), false),
-                #[cfg(feature = "durable")]
-                Origin::Claimed => replica.end(self.attempt, Reply::none(Ending::Failed(Failure::Interrupted))),
-            }
-        }
-        self.hub.stopped(self.attempt.operation, permit);
-    }
 }
 
 /// Why a request cannot be detached just now.
@@ -196,7 +129,7 @@ impl Hub {
             Ok(Created::New { at }) => {
                 self.keep_sweeping();
                 telemetry::in_flight(1);
-                Ok(Accepted::Run(Admission { attempt, created: at, held: Held::Permit(permit) }))
+                Ok(Accepted::Run(Admission::here(attempt, at, permit)))
             }
             Ok(Created::Existing(snapshot)) => {
                 self.permits.release(permit);
@@ -245,9 +178,7 @@ impl Hub {
         match (created, permit) {
             (Ok(Created::New { at: created }), Some(permit)) => {
                 telemetry::in_flight(1);
-                let (hub, origin) = (Arc::clone(self), Origin::Created { owner });
-                let unstarted = Unstarted { hub, attempt, permit: Some(permit), origin };
-                Ok(Accepted::Run(Admission { attempt, created, held: Held::Shared(unstarted) }))
+                Ok(Accepted::Run(Admission::created(self, attempt, owner, created, permit)))
             }
             (created, permit) => {
                 if let Some(permit) = permit {

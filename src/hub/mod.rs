@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod address;
+mod admission;
 mod background;
 #[cfg(feature = "durable")]
 mod claiming;
@@ -22,8 +23,9 @@ use std::{
 
 use dashmap::DashMap;
 
-pub(crate) use acceptance::{Acceptance, Accepted, Accepting, Admission, Declined};
+pub(crate) use acceptance::{Acceptance, Accepted, Accepting, Declined};
 pub(crate) use address::{Address, Place, value as address_value};
+pub(crate) use admission::Admission;
 pub(crate) use deadlines::Deadlines;
 pub(crate) use document::{Document, absence};
 pub(crate) use ending::Cancel;

@@ -341,7 +341,7 @@ impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
 
     /// Whether others may have found it in the store already.
     fn is_known_by_key(&self) -> bool {
-        self.accepting.is_some() && self.submission.as_ref().is_some_and(|submission| submission.has_key())
+        self.accepting.is_some() && self.is_keyed()
     }
 
     fn leave_wheel(&mut self) {

@@ -56,7 +56,8 @@ struct Arriving<B: Body> {
     /// The handler wants no more of it.
     given_up: bool,
     /// All that has come, where it is to be kept and can be.
-    recording: Option<Recording>,
+    // Boxed, as few bodies are recorded.
+    recording: Option<Box<Recording>>,
     handler: Option<Waker>,
     layer: Option<Waker>,
 }
@@ -133,7 +134,7 @@ impl<B: Body> Arrival<B> {
 
     /// Has a copy made of what comes, up to `limit` bytes, and all of it read, whether or not the handler wants it.
     pub(super) fn record(&self, limit: usize) {
-        lock(&self.0).recording = Some(Recording { bytes: Vec::new(), limit });
+        lock(&self.0).recording = Some(Box::new(Recording { bytes: Vec::new(), limit }));
     }
 
     /// Lets the client send though no handler reads.

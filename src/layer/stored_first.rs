@@ -93,10 +93,6 @@ impl Submission {
         self.is_first
     }
 
-    pub(super) fn has_key(&self) -> bool {
-        self.key.is_some()
-    }
-
     /// Adds to the operation what is to be stored with it.
     fn complete(&self, operation: NewOperation, body: Bytes) -> NewOperation {
         let StoredRequest { method, uri, .. } = &self.head;
