@@ -11,7 +11,7 @@
 //! });
 //! ```
 
-use std::{fmt::Display, io::Write};
+use std::io::Write;
 
 /// Writes an object at the end of `buffer`.
 pub(crate) fn object(buffer: &mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
@@ -35,11 +35,6 @@ impl Object<'_> {
     /// For a text without characters that need escaping.
     pub(crate) fn plain(&mut self, key: &str, value: &str) {
         self.written(key, |buffer| buffer.extend_from_slice(value.as_bytes()));
-    }
-
-    /// For what displays itself without characters that need escaping.
-    pub(crate) fn display(&mut self, key: &str, value: impl Display) {
-        self.written(key, |buffer| write_formatted(buffer, format_args!("{value}")));
     }
 
     /// For what writes a text without characters that need escaping.
@@ -177,7 +172,6 @@ mod tests {
         let written = text(|it| {
             it.string("id", "a");
             it.integer("status", 200);
-            it.display("created", 7);
             it.plain("state", "running");
             it.float("fraction", 0.4);
             it.object("error", |_| ());
@@ -186,7 +180,8 @@ mod tests {
                 operations.object(|_| ());
             });
         });
-        let expected = r#"{"id":"a","status":200,"created":"7","state":"running","fraction":0.4,"error":{},"operations":[{"last":"x"},{}]}"#;
+        let expected =
+            r#"{"id":"a","status":200,"state":"running","fraction":0.4,"error":{},"operations":[{"last":"x"},{}]}"#;
         assert_eq!(written, expected);
     }
 

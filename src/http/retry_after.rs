@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-const REMEMBERED: usize = 32;
+const REMEMBERED: usize = 16;
 
 /// No answer is larger than this many seconds, spread and all.
 const LONGEST: u64 = 3600;

@@ -71,7 +71,7 @@ impl<'a> Document<'a> {
     pub(crate) fn write(&self, document: &mut Object<'_>) {
         document.plain("id", self.id.encode(&mut [0; id::TEXT_LENGTH]));
         document.plain("status", self.state.as_str());
-        document.display("created", self.created);
+        write_time(document, "created", self.created);
         if let Some(progress) = self.progress {
             document.object("progress", |written| {
                 written.float("fraction", progress.fraction());
@@ -94,7 +94,7 @@ impl<'a> Document<'a> {
                 attempts.object(|attempt| {
                     attempt.integer("attempt", failed.number.into());
                     attempt.plain("code", reason(failed.failure).name());
-                    attempt.display("at", failed.at);
+                    write_time(attempt, "at", failed.at);
                 });
             }
         });
@@ -103,8 +103,8 @@ impl<'a> Document<'a> {
 
 impl Ended<'_> {
     fn write(&self, document: &mut Object<'_>) {
-        document.display("finished", self.finished);
-        document.display("expires", self.expires);
+        write_time(document, "finished", self.finished);
+        write_time(document, "expires", self.expires);
         if self.reply.state() != State::Succeeded {
             document.object("error", |error| self.write_error(error));
         }
@@ -127,6 +127,10 @@ impl Ended<'_> {
             }
         }
     }
+}
+
+fn write_time(object: &mut Object<'_>, key: &str, time: Timestamp) {
+    object.written(key, |buffer| buffer.extend_from_slice(&time.to_ascii()));
 }
 
 /// The problem that says why there is no reply of the handler. `None` where there is one.

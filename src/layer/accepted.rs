@@ -1,6 +1,6 @@
 //! The answer to a request that was detached: `202 Accepted` (RFC 9110, section 15.3.3).
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -27,6 +27,19 @@ pub(super) struct Accepted {
 
 /// The value of `Vary` on all answers to requests that might be detached.
 pub(super) const BY_PREFERENCE: HeaderValue = HeaderValue::from_static("prefer");
+
+/// The fields that all these answers have, of which some are filled in: less than half the work of inserting each.
+static HEADER: LazyLock<HeaderMap> = LazyLock::new(|| {
+    HeaderMap::from_iter([
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::LOCATION, TO_FILL_IN),
+        (OPERATION_LOCATION, TO_FILL_IN),
+        (header::RETRY_AFTER, TO_FILL_IN),
+        (header::VARY, BY_PREFERENCE),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ])
+});
+const TO_FILL_IN: HeaderValue = HeaderValue::from_static("");
 
 /// About what a status document without a message takes.
 const DOCUMENT_LENGTH: usize = 160;
@@ -57,13 +70,16 @@ impl Accepted {
         let mut response = Response::new(document);
         *response.status_mut() = StatusCode::ACCEPTED;
         let headers = response.headers_mut();
-        *headers = HeaderMap::with_capacity(7);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::LOCATION, address.monitor());
-        headers.insert(OPERATION_LOCATION, address.status());
-        headers.insert(header::RETRY_AFTER, retry_after::value(self.retry_after(&route.terms)));
-        headers.insert(header::VARY, BY_PREFERENCE);
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        *headers = HEADER.clone();
+        for (name, value) in headers.iter_mut() {
+            if name == header::LOCATION {
+                *value = address.monitor();
+            } else if name == OPERATION_LOCATION {
+                *value = address.status();
+            } else if name == header::RETRY_AFTER {
+                *value = retry_after::value(self.retry_after(&route.terms));
+            }
+        }
         if let Some(applied) = client.patience.applied() {
             headers.insert(PREFERENCE_APPLIED, applied);
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, Response, header};
+use http::{HeaderMap, HeaderName, Response, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -98,9 +98,16 @@ fn too_large() -> Reply {
 /// Removes what says something of this one transfer, and cookies unless only their owner will see them (R10).
 fn keep_end_to_end(headers: &mut HeaderMap, keep_cookies: bool) {
     hop_by_hop::strip(headers);
-    headers.remove(header::CONTENT_LENGTH);
+    remove(headers, &header::CONTENT_LENGTH);
     if !keep_cookies {
-        headers.remove(header::SET_COOKIE);
+        remove(headers, &header::SET_COOKIE);
+    }
+}
+
+/// A glance at each of a few names costs less than to look up one that is not there.
+fn remove(headers: &mut HeaderMap, name: &HeaderName) {
+    if headers.keys().any(|present| present == name) {
+        headers.remove(name);
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Detachment<F, RB, M> {
     pub(super) route: Arc<Route>,
     pub(super) handle: Option<OperationHandle>,
     /// The span that was current at the call (R11).
-    pub(super) span: Span,
+    pub(super) span: Option<Span>,
     /// Only where nobody but the owner will see them (R10).
     pub(super) keeps_cookies: bool,
     pub(super) reason: Reason,
@@ -62,8 +62,6 @@ struct Run {
     operation: Option<Running>,
     /// Boxed, as most applications that run a great many operations have none.
     span: Option<Box<Span>>,
-    /// Only where nobody but the owner will see them (R10).
-    keeps_cookies: bool,
 }
 
 /// An operation that runs. When it goes, the operation's permit is given back.
@@ -71,6 +69,8 @@ struct Running {
     attempt: Attempt,
     route: Arc<Route>,
     permit: Permit,
+    /// Only where nobody but the owner will see them (R10).
+    keeps_cookies: bool,
 }
 
 impl<F, RB, M> Call<F, RB, M> {
@@ -98,9 +98,9 @@ where
     pub(super) fn run(mut self, admission: Admission) {
         let (attempt, permit) = (admission.attempt, admission.begin());
         let hub = Arc::clone(&self.route.hub);
-        let span = span_of(attempt.operation, &self.span);
-        let operation = Some(Running { attempt, route: self.route, permit });
-        self.call.as_mut().detach(Run { operation, span, keeps_cookies: self.keeps_cookies });
+        let span = span_of(attempt.operation, self.span);
+        let operation = Some(Running { attempt, route: self.route, permit, keeps_cookies: self.keeps_cookies });
+        self.call.as_mut().detach(Run { operation, span });
         hub.start(attempt, self.handle, self.call);
     }
 
@@ -137,14 +137,16 @@ where
     /// Polls the handler, then its reply.
     fn poll_reply(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
         let mut this = self.project();
-        let Some(Run { operation: Some(operation), keeps_cookies, .. }) = this.run else { return Poll::Pending };
+        let Some(Run { operation: Some(operation), .. }) = this.run else { return Poll::Pending };
         loop {
             match this.stage.as_mut().project() {
                 StageProjection::Handling { handler } => match ready!(handler.poll(context)) {
-                    Ok(response) => match Collect::new(response, &operation.route.terms.policy, *keeps_cookies) {
-                        Ok(collect) => this.stage.set(Stage::Collecting { reply: Box::pin(collect) }),
-                        Err(absent) => return Poll::Ready(absent),
-                    },
+                    Ok(response) => {
+                        match Collect::new(response, &operation.route.terms.policy, operation.keeps_cookies) {
+                            Ok(collect) => this.stage.set(Stage::Collecting { reply: Box::pin(collect) }),
+                            Err(absent) => return Poll::Ready(absent),
+                        }
+                    }
                     Err(error) => return Poll::Ready(super::collect::service_error(this.service_error.map(error))),
                 },
                 StageProjection::Collecting { reply } => return reply.as_mut().poll(context),
@@ -213,12 +215,12 @@ impl Drop for Running {
 }
 
 /// The span of an operation, below that of its request. Not made where nobody has ever asked for any.
-fn span_of(id: OperationId, parent: &Span) -> Option<Box<Span>> {
+fn span_of(id: OperationId, parent: Option<Span>) -> Option<Box<Span>> {
     if !dispatcher::has_been_set() {
         return None;
     }
-    let own = info_span!(parent: parent, "operation", operation.id = %id);
+    let own = info_span!(parent: parent.as_ref().and_then(Span::id), "operation", operation.id = %id);
     // A filter may silence this crate's own spans and no others.
-    let span = if own.is_disabled() { parent.clone() } else { own };
+    let span = if own.is_disabled() { parent? } else { own };
     (!span.is_disabled()).then(|| Box::new(span))
 }

@@ -86,7 +86,7 @@ pub(super) struct Client {
     /// Whether an answer of the layer's own may have a body: not to `HEAD`.
     reads_body: bool,
     /// The span that was current at the call (R11).
-    pub(super) span: Span,
+    pub(super) span: Option<Span>,
 }
 
 impl Client {
@@ -297,7 +297,7 @@ where
     /// All that goes on when the request is detached.
     pub(super) fn detachment(&mut self, reason: Reason) -> Option<Detachment<F, RB, M>> {
         let (route, handle) = (Arc::clone(&self.route), self.handle.take());
-        let (span, keeps_cookies) = (self.client.span.clone(), self.client.owner.is_some());
+        let (span, keeps_cookies) = (self.client.span.take(), self.client.owner.is_some());
         Some(Detachment { call: self.call.take()?, route, handle, span, keeps_cookies, reason })
     }
 
@@ -374,8 +374,9 @@ impl<F, B: Body, RB, M> Drop for Waiting<F, B, RB, M> {
 }
 
 /// The current span, without a look for one where nobody has ever asked for any.
-fn current_span() -> Span {
-    if tracing::dispatcher::has_been_set() { Span::current() } else { Span::none() }
+#[inline]
+fn current_span() -> Option<Span> {
+    tracing::dispatcher::has_been_set().then(Span::current)
 }
 
 fn unavailable(terms: &Terms) -> Response<Bytes> {

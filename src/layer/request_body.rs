@@ -47,9 +47,8 @@ struct Arriving<B: Body> {
     /// Absent once it has ended, failed or been given up by the handler.
     body: Option<Pin<Box<B>>>,
     /// What the layer has read and the handler has not.
-    pumped: VecDeque<Frame<B::Data>>,
-    pumped_bytes: usize,
-    failure: Option<B::Error>,
+    // Boxed, as most handlers leave nothing for the layer to read.
+    pumped: Option<Box<Pumped<B>>>,
     failed: bool,
     /// Only the handler may begin to read: that is what tells the client to send (RFC 9110, section 10.1.1).
     hold: bool,
@@ -60,6 +59,13 @@ struct Arriving<B: Body> {
     recording: Option<Box<Recording>>,
     handler: Option<Waker>,
     layer: Option<Waker>,
+}
+
+/// The part of a body that waits in memory, and how it broke off, if it did.
+struct Pumped<B: Body> {
+    frames: VecDeque<Frame<B::Data>>,
+    bytes: usize,
+    failure: Option<B::Error>,
 }
 
 /// A copy of a body.
@@ -154,9 +160,7 @@ impl<B: Body> Arriving<B> {
     fn new(body: B, hold: bool) -> Self {
         Self {
             body: Some(Box::pin(body)),
-            pumped: VecDeque::new(),
-            pumped_bytes: 0,
-            failure: None,
+            pumped: None,
             failed: false,
             hold,
             given_up: false,
@@ -188,11 +192,7 @@ impl<B: Body> Arriving<B> {
                 Poll::Pending => return Arrived::Waiting,
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(Ok(_))) if self.given_up => {}
-                Poll::Ready(Some(Ok(frame))) => {
-                    self.pumped_bytes += data_length(&frame);
-                    self.pumped.push_back(frame);
-                }
-                Poll::Ready(Some(Err(error))) => self.failure = Some(error),
+                Poll::Ready(Some(read)) => self.pumped.get_or_insert_default().push(read),
             }
             wake(&mut self.handler);
         }
@@ -201,11 +201,11 @@ impl<B: Body> Arriving<B> {
     /// Whether what waits to be read fills the limit, or would with what is known to come.
     fn would_exceed(&self, limit: usize) -> bool {
         // Each frame takes memory of its own, and a body may come byte by byte.
-        if self.pumped.len() > FEW_FRAMES + limit / SMALL_FRAME {
+        if self.pumped.as_ref().is_some_and(|pumped| pumped.frames.len() > FEW_FRAMES + limit / SMALL_FRAME) {
             return true;
         }
         let coming = self.body.as_ref().map_or(0, |body| body.size_hint().lower());
-        let expected = (self.pumped_bytes as u64).saturating_add(coming.max(1));
+        let expected = self.pumped_bytes().saturating_add(coming.max(1));
         expected > limit as u64
     }
 
@@ -223,14 +223,10 @@ impl<B: Body> Arriving<B> {
     }
 
     fn poll_for_handler(&mut self, context: &mut Context<'_>) -> Poll<Polled<B>> {
-        if let Some(frame) = self.pumped.pop_front() {
-            self.pumped_bytes -= data_length(&frame);
-            return Poll::Ready(Some(Ok(frame)));
+        match self.pumped.as_mut().and_then(|pumped| pumped.pop()) {
+            Some(pumped) => Poll::Ready(Some(pumped)),
+            None => self.poll_body(context),
         }
-        if let Some(failure) = self.failure.take() {
-            return Poll::Ready(Some(Err(failure)));
-        }
-        self.poll_body(context)
     }
 
     /// Polls the body inside, and lets it go as soon as it says that nothing more will come: some say so only when
@@ -259,16 +255,17 @@ impl<B: Body> Arriving<B> {
         if self.recording.is_none() {
             self.body = None;
         }
-        self.given_up = true;
-        self.pumped.clear();
-        self.pumped_bytes = 0;
-        (self.failure, self.failed) = (None, false);
+        (self.given_up, self.pumped, self.failed) = (true, None, false);
         wake(&mut self.layer);
+    }
+
+    fn pumped_bytes(&self) -> u64 {
+        self.pumped.as_ref().map_or(0, |pumped| pumped.bytes as u64)
     }
 
     fn size_hint(&self) -> SizeHint {
         let mut hint = self.body.as_ref().map_or(SizeHint::with_exact(0), |body| body.size_hint());
-        let pumped = self.pumped_bytes as u64;
+        let pumped = self.pumped_bytes();
         if let Some(upper) = hint.upper() {
             hint.set_upper(upper.saturating_add(pumped));
         }
@@ -277,7 +274,31 @@ impl<B: Body> Arriving<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_whole() && self.pumped.is_empty()
+        self.is_whole() && self.pumped.as_ref().is_none_or(|pumped| pumped.frames.is_empty())
+    }
+}
+
+impl<B: Body> Pumped<B> {
+    fn push(&mut self, read: Result<Frame<B::Data>, B::Error>) {
+        match read {
+            Ok(frame) => {
+                self.bytes += data_length(&frame);
+                self.frames.push_back(frame);
+            }
+            Err(error) => self.failure = Some(error),
+        }
+    }
+
+    fn pop(&mut self) -> Polled<B> {
+        let Some(frame) = self.frames.pop_front() else { return self.failure.take().map(Err) };
+        self.bytes -= data_length(&frame);
+        Some(Ok(frame))
+    }
+}
+
+impl<B: Body> Default for Pumped<B> {
+    fn default() -> Self {
+        Self { frames: VecDeque::new(), bytes: 0, failure: None }
     }
 }
 

@@ -5,7 +5,6 @@ use std::{error::Error, future::poll_fn, sync::Arc};
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
-use tracing::Span;
 
 use super::{
     Route, ServiceErrorProblem, StoredBody,
@@ -55,7 +54,7 @@ pub(crate) fn run_stored<S, RB>(
         call: Box::pin(Call::new(handler, ServiceErrorProblem)),
         route: Arc::new(Route { hub: Arc::clone(hub), terms: claimed.terms }),
         handle,
-        span: Span::none(),
+        span: None,
         keeps_cookies: claimed.owner.is_some(),
         reason: Reason::Queued,
     };

@@ -58,19 +58,22 @@ struct Following {
 
 impl Submission {
     /// `None` where nothing of the request need be stored.
+    #[inline]
     pub(super) fn of<B>(route: &Route, is_keyed: bool, request: &Request<B>) -> Option<Box<Self>> {
-        let (hub, policy) = (&route.hub, &route.terms.policy);
-        let is_durable = policy.is_durable && hub.is_shared();
-        let key = (is_keyed && policy.honor_idempotency_key).then(|| idempotency_key::parse(request.headers()));
-        if !is_durable && key.is_none() {
-            return None;
-        }
+        let policy = &route.terms.policy;
+        let is_keyed = is_keyed && policy.honor_idempotency_key;
+        let is_durable = policy.is_durable && route.hub.is_shared();
+        (is_keyed || is_durable).then(|| Self::stored(&route.hub, is_keyed, is_durable, request))
+    }
+
+    fn stored<B>(hub: &Hub, is_keyed: bool, is_durable: bool, request: &Request<B>) -> Box<Self> {
+        let key = is_keyed.then(|| idempotency_key::parse(request.headers()));
         let sender = if key.is_some() { operation::sender(request.headers()) } else { [0; 16] };
         let mut headers = if is_durable { request.headers().clone() } else { HeaderMap::new() };
         // What was said of this one transfer does not hold for the next.
         hop_by_hop::strip(&mut headers);
         headers.remove(header::EXPECT);
-        Some(Box::new(Self {
+        Box::new(Self {
             head: StoredRequest::new(request.method().clone(), request.uri().clone(), headers, Bytes::new()),
             is_first: key.is_some() || !hub.has_room(),
             key,
@@ -78,7 +81,7 @@ impl Submission {
             is_durable,
             begun: Instant::now(),
             following: None,
-        }))
+        })
     }
 
     /// Has the body kept as it comes.

@@ -30,14 +30,9 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
-}
 
-fn whole_millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl fmt::Display for Timestamp {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The time as text, which is ASCII.
+    pub(crate) fn to_ascii(self) -> [u8; 24] {
         // The last moment that RFC 3339 can write.
         const LAST: u64 = 253_402_300_799_999;
         let millis = self.0.min(LAST);
@@ -55,7 +50,17 @@ impl fmt::Display for Timestamp {
         ] {
             write_decimal(&mut text[place], number);
         }
-        formatter.write_str(str::from_utf8(&text).unwrap_or_default())
+        text
+    }
+}
+
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(str::from_utf8(&self.to_ascii()).unwrap_or_default())
     }
 }
 

@@ -39,7 +39,10 @@ impl<T> Table<T> {
     /// What is listed for this method and path, else what holds by default for the method.
     #[inline]
     pub(crate) fn find(&self, method: &Method, path: &str) -> Option<&T> {
-        self.find_listed(method, path).or_else(|| self.find_default(method))
+        match self.find_listed(method, path) {
+            None => self.find_default(method),
+            listed => listed,
+        }
     }
 
     #[inline]
