@@ -278,12 +278,13 @@ async fn r4_while_reading_events() {
 async fn r4_while_reading_a_large_reply() {
     const LENGTH: usize = 7 * 1024 * 1024;
     for (front, framing) in ALL {
-        let server = Server::start(front, impatient(), |_| async {
-            tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        let (server, stage) = serve(front, impatient(), |stage, _| async move {
+            stage.wait().await;
             Response::new(Body::from(vec![b'x'; LENGTH]))
         })
         .await;
         let accepted = fetch(server.address, framing, post("/work").body(()).unwrap()).await;
+        stage.go();
         let result = format!("{}/result", accepted.location());
         assert_eq!(result_of(server.address, framing, accepted.location()).await.body.len(), LENGTH);
         let mut reading = Exchange::ask(server.address, framing, request(Method::GET, &result).body(()).unwrap()).await;
