@@ -13,8 +13,9 @@ use tokio::{
 };
 
 use super::{
-    database::{Database, sound},
+    database::{Database, Way, sound},
     literal::hex,
+    statement::Statement,
 };
 use crate::{
     operation::OperationId,
@@ -31,9 +32,14 @@ const AT_ONCE: usize = 10_000;
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// Nothing of this transaction is to be kept, so nobody need wait for the disk.
-const NOTIFY: &str = "
+pub(super) const NOTIFY: Statement = Statement {
+    label: "notify",
+    template: "
 SELECT set_config('synchronous_commit', 'off', true), pg_notify('{p}changes', convert_from(decode(u.payload, 'hex'), 'UTF8'))
-FROM unnest({payloads}) AS u(payload)";
+FROM unnest({payloads}) AS u(payload)",
+    parts: &[],
+    arguments: &[("payloads", "text[]")],
+};
 
 /// What is waiting to be announced.
 #[derive(Clone, Debug)]
@@ -61,7 +67,7 @@ pub(super) async fn announce(database: Arc<Database>, name: String, mut waiting:
         let words: BTreeSet<_> = changes.drain(..).map(word).collect();
         let words: Vec<_> = words.into_iter().collect();
         let payloads = words.chunks(IN_PAYLOAD).map(|words| Some(format!("{name} {}", words.join(" "))));
-        if let Err(error) = database.rows(NOTIFY, &[("payloads", &hex(payloads))]).await {
+        if let Err(error) = database.often(Way::Plain, &NOTIFY, &[&hex(payloads)]).await {
             tracing::debug!(error = &error as &dyn std::error::Error, "changes were not announced");
         }
     }

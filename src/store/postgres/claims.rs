@@ -8,6 +8,7 @@ use super::{
     ending::retry,
     literal::id,
     rows::{attempt, get, known, owner, terms_of, time},
+    statement::Statement,
 };
 use crate::{
     operation::{Failure, Refused, StoredRequest},
@@ -21,8 +22,12 @@ use crate::{
 const AT_ONCE: usize = 64;
 
 /// Those that have rested enough are queued for the next time. Then the lanes are gone through one by one, from the one
-/// after the last that had its turn, each by one look into the index. Those that others begin just now are passed over, so a few more are looked at.
-const CLAIM: &str = "
+/// after the last that had its turn, each by one look into the index. Those that others begin just now are passed over, so
+/// a few more are looked at, in the order of their turns; they are found by their place, so that no statistics can make a
+/// scan of the queue of it.
+pub(super) const CLAIM: Statement = Statement {
+    label: "claim",
+    template: "
 WITH RECURSIVE held AS (
     SELECT FROM {p}leases WHERE id = {lease} AND until > {now}
 ), rested AS (
@@ -42,26 +47,29 @@ WITH RECURSIVE held AS (
         SELECT lane FROM {p}live WHERE state = 'q' AND lane > l.lane AND lane <= {last} ORDER BY lane LIMIT 1) next
     WHERE l.turn < 2 * {limit}
 ), candidates AS MATERIALIZED (
-    SELECT oldest.id, oldest.round, l.turn
+    SELECT oldest.place, oldest.round, l.turn
     FROM (SELECT * FROM after UNION ALL SELECT * FROM before ORDER BY turn LIMIT {limit}) l
     CROSS JOIN LATERAL (
-        SELECT id, row_number() OVER (ORDER BY created, id) AS round FROM {p}live
+        SELECT ctid AS place, row_number() OVER (ORDER BY created, id) AS round FROM {p}live
         WHERE state = 'q' AND lane = l.lane ORDER BY created, id LIMIT {limit} + 32) oldest
 ), picks AS MATERIALIZED (
     SELECT * FROM candidates ORDER BY round, turn LIMIT {limit} + 32
 ), chosen AS MATERIALIZED (
-    SELECT v.id, c.round, c.turn FROM picks c JOIN {p}live v ON v.id = c.id
-    WHERE v.state = 'q' AND EXISTS (SELECT FROM held)
-    ORDER BY c.round, c.turn LIMIT {limit} FOR UPDATE OF v SKIP LOCKED
+    SELECT c.place, c.round, c.turn FROM picks c CROSS JOIN LATERAL (
+        SELECT FROM {p}live v WHERE v.ctid = c.place AND v.state = 'q' FOR UPDATE SKIP LOCKED) locked
+    WHERE EXISTS (SELECT FROM held) LIMIT {limit}
 ), begun AS (
     UPDATE {p}live v SET state = 'r', attempt = v.attempt + 1, lease = {lease}, due = {now} + t.max_run_time
-    FROM chosen c, {p}terms t WHERE v.id = c.id AND v.state = 'q' AND t.id = v.terms
+    FROM chosen c, {p}terms t WHERE v.ctid = c.place AND v.state = 'q' AND t.id = v.terms
     RETURNING v.id, v.attempt, v.created, v.terms, v.owner, v.lane, c.round, c.turn,
         CASE WHEN octet_length(v.request) <= {large} THEN v.request END AS request
 )
 SELECT b.id::text, b.attempt, b.created, b.terms, b.owner, b.lane::text, b.request, EXISTS (SELECT FROM held) AS held,
     (SELECT count(*) FROM rested) AS rested, (SELECT count(*) FROM candidates) AS candidates
-FROM (SELECT) one LEFT JOIN begun b ON true ORDER BY b.round, b.turn";
+FROM (SELECT) one LEFT JOIN begun b ON true ORDER BY b.round, b.turn",
+    parts: &[],
+    arguments: &[("lease", "int8"), ("limit", "int8"), ("large", "int8"), ("last", "uuid")],
+};
 
 const REQUEST: &str = "SELECT request FROM {p}live WHERE id = {id} AND attempt = {attempt}";
 
@@ -86,13 +94,8 @@ async fn claim_once(
     last_lane: &mut String,
     claimed: &mut Vec<Claimed>,
 ) -> Result<bool, StoreError> {
-    let values = [
-        ("lease", &*lease.0.to_string()),
-        ("limit", &limit.to_string()),
-        ("large", &LARGE.to_string()),
-        ("last", last_lane),
-    ];
-    let rows = shared.database.rows(CLAIM, &values).await?;
+    let arguments = [&*lease.0.to_string(), &limit.to_string(), &LARGE.to_string(), last_lane];
+    let rows = shared.database.often(Way::Plain, &CLAIM, &arguments).await?;
     let Some(first) = rows.first() else { return Ok(false) };
     if !get::<bool>(first, "held")? {
         return Err(Refused::LeaseOver.into());

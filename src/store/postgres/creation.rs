@@ -8,6 +8,7 @@ use super::{
     reading::one,
     rows::{self, get, time},
     shared::{Batch, Shared},
+    statement::Statement,
     terms::millis,
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// Those whose lease is over are left out, and those whose key is taken. Whoever is first to insert the key has it.
-const CREATE: &str = "
+const TEMPLATE: &str = "
 WITH asked AS MATERIALIZED (
     SELECT u.id, u.terms, u.longest, decode(u.owner, 'hex') AS owner, u.name, u.fingerprint, u.lease,
         decode(u.route, 'hex') AS route, u.route IS NULL OR u.lease IS NOT NULL AS runs, {request} AS request
@@ -38,7 +39,33 @@ WITH asked AS MATERIALIZED (
 )
 SELECT id::text, created FROM made";
 
-/// Where there are keys.
+/// Where there are no keys.
+pub(super) const CREATE: Statement = Statement {
+    label: "create",
+    template: TEMPLATE,
+    parts: &[("request", WRITTEN), ("won", ""), ("winners", "")],
+    arguments: &[
+        ("ids", "uuid[]"),
+        ("terms", "int8[]"),
+        ("longest", "int8[]"),
+        ("owners", "text[]"),
+        ("names", "uuid[]"),
+        ("fingerprints", "uuid[]"),
+        ("leases", "int8[]"),
+        ("routes", "text[]"),
+        ("requests", "text[]"),
+    ],
+};
+
+/// Where there are.
+pub(super) const CREATE_KEYED: Statement =
+    Statement { label: "create by key", parts: &[("request", WRITTEN), ("won", WON), ("winners", WINNERS)], ..CREATE };
+
+/// Where the request is too large to be written into the statement.
+const CREATE_LARGE: Statement =
+    Statement { parts: &[("request", "$1::bytea"), ("won", WON), ("winners", WINNERS)], ..CREATE };
+
+const WRITTEN: &str = "decode(u.request, 'hex')";
 const WON: &str = ", won AS (
     INSERT INTO {p}keys (name, request, operation)
     SELECT name, fingerprint, id FROM asked WHERE name IS NOT NULL ORDER BY name
@@ -120,29 +147,24 @@ async fn write(shared: &Shared, way: Way<'_>, drafts: &[Draft]) -> Result<HashMa
     let operations = || drafts.iter().map(|draft| &draft.operation);
     let route = |operation: &NewOperation| operation.request.is_some().then(|| Arc::clone(&operation.terms));
     let longest = |operation: &NewOperation| operation.terms.max_run_time().map(millis);
-    let won = shared.database.render(WON, &[]);
-    let (won, winners) =
-        if operations().any(|operation| operation.key.is_some()) { (&*won, WINNERS) } else { ("", "") };
-    let request = match way {
-        Way::Plain => "decode(u.request, 'hex')",
-        Way::Large(_) => "$1::bytea",
-    };
     let written = |draft: &Draft| draft.record.clone().filter(|_| matches!(way, Way::Plain));
-    let values = [
-        ("request", request),
-        ("won", won),
-        ("winners", winners),
-        ("longest", &numbers(operations().map(longest))),
-        ("ids", &ids(operations().map(|operation| operation.id))),
-        ("terms", &numbers(terms)),
-        ("owners", &hex(operations().map(|operation| operation.owner.as_ref().map(|owner| owner.as_str())))),
-        ("names", &digests(operations().map(|operation| operation.key.map(|key| key.name)))),
-        ("fingerprints", &digests(operations().map(|operation| operation.key.map(|key| key.request)))),
-        ("leases", &numbers(operations().map(|operation| operation.lease.map(|lease| lease.0)))),
-        ("routes", &hex(operations().map(|operation| route(operation).map(|terms| terms.route().to_owned())))),
-        ("requests", &hex(drafts.iter().map(written))),
+    let arguments = [
+        &*ids(operations().map(|operation| operation.id)),
+        &numbers(terms),
+        &numbers(operations().map(longest)),
+        &hex(operations().map(|operation| operation.owner.as_ref().map(|owner| owner.as_str()))),
+        &digests(operations().map(|operation| operation.key.map(|key| key.name))),
+        &digests(operations().map(|operation| operation.key.map(|key| key.request))),
+        &numbers(operations().map(|operation| operation.lease.map(|lease| lease.0))),
+        &hex(operations().map(|operation| route(operation).map(|terms| terms.route().to_owned()))),
+        &hex(drafts.iter().map(written)),
     ];
-    let rows = shared.database.rows_by(way, CREATE, &values).await?;
+    let statement = match way {
+        Way::Large(_) => &CREATE_LARGE,
+        Way::Plain if operations().any(|operation| operation.key.is_some()) => &CREATE_KEYED,
+        Way::Plain => &CREATE,
+    };
+    let rows = shared.database.often(way, statement, &arguments).await?;
     rows.iter().map(|row| Ok((rows::id(row)?, time(get(row, "created")?)))).collect()
 }
 

@@ -1,7 +1,15 @@
 //! The connections, and how a statement is run over one: in bounded time, again where it met another, and never over a
 //! connection of which it is not known what it still does.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions, PgConnection, PgPool,
@@ -9,7 +17,10 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use super::literal::render;
+use super::{
+    literal::render,
+    statement::{PLANNED, Statement},
+};
 use crate::store::StoreError;
 
 /// How often a statement is run that meets another, as in a deadlock.
@@ -27,6 +38,10 @@ const LARGEST: usize = 1_000_000_000;
 #[derive(Debug)]
 pub(super) struct Database {
     pool: PgPool,
+    /// The names of statements that are asked often.
+    names: HashMap<&'static str, String>,
+    /// Whether sessions know these names.
+    is_known: Arc<AtomicBool>,
     pub(super) prefix: String,
     pub(super) patience: Duration,
 }
@@ -42,7 +57,17 @@ pub(super) enum Way<'a> {
 
 impl Database {
     /// Connects when it is first used, on the runtime that is current now.
-    pub(super) fn new(options: PgConnectOptions, connections: u32, prefix: String, patience: Duration) -> Self {
+    pub(super) fn new(
+        options: PgConnectOptions,
+        connections: u32,
+        prefix: String,
+        patience: Duration,
+        often: &[Statement],
+    ) -> Self {
+        let names = often.iter().map(|statement| (statement.label, statement.name(&prefix))).collect();
+        let prepare = Arc::new(often.iter().map(|statement| statement.prepare(&prefix)).collect::<String>());
+        let is_known = Arc::new(AtomicBool::new(true));
+        let known = Arc::clone(&is_known);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(patience / 2)
@@ -55,8 +80,22 @@ impl Database {
                     Ok(true)
                 })
             })
+            .after_connect(move |connection, _| {
+                let (known, prepare) = (Arc::clone(&known), Arc::clone(&prepare));
+                Box::pin(async move {
+                    if !known.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                    match sqlx::raw_sql(AssertSqlSafe(prepare)).execute(connection).await {
+                        // Another session has been here before: a proxy shares it out.
+                        Err(error) if has_code(&error, &["42P05"]) => known.store(false, Ordering::Relaxed),
+                        prepared => _ = prepared?,
+                    }
+                    Ok(())
+                })
+            })
             .connect_lazy_with(sound(options));
-        Self { pool, prefix, patience }
+        Self { pool, names, is_known, prefix, patience }
     }
 
     /// The rows that a statement returns.
@@ -70,15 +109,43 @@ impl Database {
         template: &str,
         values: &[(&str, &str)],
     ) -> Result<Vec<PgRow>, StoreError> {
-        let statement = Arc::new(self.render(template, values));
+        self.run(Arc::new(self.render(template, values)), way).await.map_err(unavailable_or_full)
+    }
+
+    /// The rows that a statement returns which is asked often.
+    pub(super) async fn often(
+        &self,
+        way: Way<'_>,
+        statement: &Statement,
+        arguments: &[&str],
+    ) -> Result<Vec<PgRow>, StoreError> {
+        if self.is_known.load(Ordering::Relaxed)
+            && matches!(way, Way::Plain)
+            && let Some(name) = self.names.get(statement.label)
+        {
+            match self.run(Arc::new(PLANNED.to_owned() + &Statement::execute(name, arguments)), way).await {
+                Err(error) if has_code(&error, &["26000"]) => self.is_known.store(false, Ordering::Relaxed),
+                outcome => return outcome.map_err(unavailable_or_full),
+            }
+        }
+        let whole = statement.whole(&self.prefix, arguments);
+        let statement = if matches!(way, Way::Plain) { PLANNED.to_owned() + &whole } else { whole };
+        self.run(Arc::new(statement), way).await.map_err(unavailable_or_full)
+    }
+
+    async fn run(&self, statement: Arc<String>, way: Way<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
         let mut tries = 1;
         loop {
             match self.run_once(&statement, way).await {
                 Err(error) if tries < TRIES && has_code(&error, &["40001", "40P01"]) => tries += 1,
-                Err(error) if has_code(&error, &["53100"]) => return Err(StoreError::Full),
-                outcome => return outcome.map_err(unavailable),
+                outcome => return outcome,
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn knows_statements(&self) -> bool {
+        self.is_known.load(Ordering::Relaxed)
     }
 
     pub(super) fn render(&self, template: &str, values: &[(&str, &str)]) -> String {
@@ -144,6 +211,13 @@ fn is_lasting(error: &sqlx::Error) -> bool {
 
 fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| codes.contains(&&*code))
+}
+
+fn unavailable_or_full(error: sqlx::Error) -> StoreError {
+    match has_code(&error, &["53100"]) {
+        true => StoreError::Full,
+        false => unavailable(error),
+    }
 }
 
 pub(super) fn unavailable(error: impl Error + Send + Sync + 'static) -> StoreError {

@@ -7,12 +7,13 @@ use sqlx::postgres::PgRow;
 use super::{
     database::{LARGE, Way, admit},
     literal::{bytes, hex, id, ids, letters, numbers},
-    reading::{Answer, Question, one},
+    reading::{Answer, Question, refusal},
     rows::{code_of, codes_of, finished, get},
     shared::{Batch, Shared},
+    statement::Statement,
 };
 use crate::{
-    operation::{Ending, Failure, OperationId, Owner, Refused, Reply, State, Step},
+    operation::{Ending, Failure, OperationId, Owner, Reply, State, Step},
     store::{
         StoreError,
         contract::{Attempt, Cancellation, Change, Finished, Part},
@@ -38,7 +39,24 @@ SELECT id::text, ending::text AS state, failure::text, terms, attempt, {now} - c
     };
 }
 
-const FINISH: &str = ended!(
+pub(super) const FINISH: Statement = Statement {
+    label: "finish",
+    template: FINISH_TEMPLATE,
+    parts: &[("reply", "decode(a.reply, 'hex')")],
+    arguments: &[
+        ("ids", "uuid[]"),
+        ("attempts", "int8[]"),
+        ("endings", "text[]"),
+        ("failures", "text[]"),
+        ("statuses", "int8[]"),
+        ("replies", "text[]"),
+    ],
+};
+
+/// Where the reply is too large to be written into the statement.
+const FINISH_LARGE: Statement = Statement { parts: &[("reply", "$1::bytea")], ..FINISH };
+
+const FINISH_TEMPLATE: &str = ended!(
     "
 WITH asked AS MATERIALIZED (
     SELECT * FROM unnest({ids}, {attempts}, {endings}, {failures}, {statuses}, {replies})
@@ -192,21 +210,17 @@ pub(super) async fn finish_large(shared: &Shared, outcome: Outcome) -> Result<Fi
 }
 
 async fn write(shared: &Shared, way: Way<'_>, outcomes: &[Outcome]) -> Result<HashMap<Attempt, Finished>, StoreError> {
-    let reply = match way {
-        Way::Plain => "decode(a.reply, 'hex')",
-        Way::Large(_) => "$1::bytea",
-    };
     let written = |outcome: &'_ Outcome| outcome.record.clone().filter(|_| matches!(way, Way::Plain));
-    let values = [
-        ("reply", reply),
-        ("ids", &*ids(outcomes.iter().map(|outcome| outcome.attempt.operation))),
-        ("attempts", &numbers(outcomes.iter().map(|outcome| Some(outcome.attempt.number.into())))),
-        ("endings", &letters(outcomes.iter().map(|outcome| codes_of(outcome.state).chars().next()))),
-        ("failures", &letters(outcomes.iter().map(|outcome| outcome.failure.map(code_of)))),
-        ("statuses", &numbers(outcomes.iter().map(|outcome| outcome.status.map(i64::from)))),
-        ("replies", &hex(outcomes.iter().map(written))),
+    let arguments = [
+        &*ids(outcomes.iter().map(|outcome| outcome.attempt.operation)),
+        &numbers(outcomes.iter().map(|outcome| Some(outcome.attempt.number.into()))),
+        &letters(outcomes.iter().map(|outcome| codes_of(outcome.state).chars().next())),
+        &letters(outcomes.iter().map(|outcome| outcome.failure.map(code_of))),
+        &numbers(outcomes.iter().map(|outcome| outcome.status.map(i64::from))),
+        &hex(outcomes.iter().map(written)),
     ];
-    let rows = shared.database.rows_by(way, FINISH, &values).await?;
+    let statement = if matches!(way, Way::Plain) { &FINISH } else { &FINISH_LARGE };
+    let rows = shared.database.often(way, statement, &arguments).await?;
     Ok(finished(shared, &rows).await?.into_iter().collect())
 }
 
@@ -282,16 +296,4 @@ async fn retried(shared: &Shared, rows: &[PgRow]) -> Result<Vec<Retried>, StoreE
         });
     }
     Ok(retried)
-}
-
-/// Why a step was not taken.
-pub(super) async fn refusal(shared: &Shared, operation: OperationId, step: Step) -> StoreError {
-    match one(shared, Way::Plain, operation, "NULL::bytea").await {
-        Err(error) => error,
-        Ok(None) => Refused::Unknown.into(),
-        Ok(Some(found)) => match found.life.step(step) {
-            Err(refused) => refused.into(),
-            Ok(_) => Refused::Superseded { latest: found.life.attempt }.into(),
-        },
-    }
 }

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::{
-    ending::refusal,
     literal::{hex, ids, numbers},
+    reading::refusal,
     rows::{self, get},
     shared::{Batch, Shared},
     terms::millis,

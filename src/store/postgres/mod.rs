@@ -16,10 +16,10 @@
 //! The store has a thread of its own, so that handlers that block do not hold it up, and opens connections of its own
 //! there; of a pool that it is given it takes how to connect. For TLS, switch on one of the `tls-` features of `sqlx`.
 //!
-//! It passes proxies that pool transactions, such as pgbouncer in any version: it prepares no statements, keeps nothing
-//! in the session and takes no lock that outlives a transaction. The one thing that needs a connection to the server
-//! itself is to hear of changes: [`listen_on`](PostgresBuilder::listen_on), or without
-//! [`announcements`](PostgresBuilder::announcements).
+//! It passes proxies that pool transactions, such as pgbouncer in any version: it needs nothing of the session and takes no
+//! lock that outlives a transaction. What it prepares in a session has names of its own, and where they turn out to be
+//! unknown it does without. The one thing that needs a connection to the server itself is to hear of changes:
+//! [`listen_on`](PostgresBuilder::listen_on), or without [`announcements`](PostgresBuilder::announcements).
 //!
 //! # Durability
 //!
@@ -44,6 +44,7 @@ mod reading;
 mod rows;
 mod schema;
 mod shared;
+mod statement;
 mod sweeping;
 mod terms;
 
@@ -53,12 +54,13 @@ use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{
-    announcements::{Announcer, announce, listen},
+    announcements::{Announcer, NOTIFY, announce, listen},
     builder::check_prefix,
-    creation::{Draft, Written, explain},
+    claims::CLAIM,
+    creation::{CREATE, CREATE_KEYED, Draft, Written, explain},
     database::Database,
-    ending::Outcome,
-    reading::{Answer, Question, read_large},
+    ending::{FINISH, Outcome},
+    reading::{Answer, Question, READ, read_large},
     shared::{Queue, Shared},
 };
 use super::{
@@ -120,7 +122,8 @@ impl PostgresStore {
         let PostgresBuilder { options, listening, prefix, announcements, connections, patience, .. } = builder;
         let listening = announcements.then(|| listening.unwrap_or_else(|| options.clone()));
         // A pool belongs to the runtime in which it was made.
-        let database = engine.run(async move { Ok(Database::new(options, connections, prefix, patience)) });
+        let often = [CREATE, CREATE_KEYED, READ, CLAIM, FINISH, NOTIFY];
+        let database = engine.run(async move { Ok(Database::new(options, connections, prefix, patience, &often)) });
         let database = Arc::new(database.await.map_err(schema::database)?);
         let name = OperationId::random().to_string();
         let announcer = match announcements {

@@ -7,9 +7,10 @@ use super::{
     literal::{bytes, hex, id, ids, numbers},
     rows::{OPERATIONS, SNAPSHOT, codes_of, get, snapshots},
     shared::{Batch, Shared},
+    statement::Statement,
 };
 use crate::{
-    operation::{OperationId, Owner},
+    operation::{OperationId, Owner, Refused, Step},
     store::{
         StoreError,
         contract::{ListFilter, Listed, Part, Snapshot},
@@ -19,11 +20,23 @@ use crate::{
 /// One operation or none.
 const OPERATION: &str = "SELECT {snapshot} FROM ({operations}) o";
 
-const READ: &str = "
+pub(super) const READ: Statement = Statement {
+    label: "read",
+    template: "
 SELECT u.n, {snapshot}
 FROM unnest({ids}, {owners}, {parts}) WITH ORDINALITY AS u(id, owner, part, n)
 CROSS JOIN LATERAL ({operations}) o
-WHERE o.owner IS NOT DISTINCT FROM decode(u.owner, 'hex')";
+WHERE o.owner IS NOT DISTINCT FROM decode(u.owner, 'hex')",
+    parts: &[
+        ("snapshot", SNAPSHOT),
+        ("operations", OPERATIONS),
+        ("where", "v.id = u.id"),
+        ("reply", "CASE WHEN u.part > 0 AND octet_length(v.reply) <= {large} THEN v.reply END"),
+        ("live", ""),
+        ("ended", ""),
+    ],
+    arguments: &[("ids", "uuid[]"), ("owners", "text[]"), ("parts", "int8[]"), ("large", "int8")],
+};
 
 /// The newest of each state, by the index, and of these the newest.
 const LIST: &str = "
@@ -58,16 +71,13 @@ type Answers = Vec<Result<Answer, StoreError>>;
 
 /// Answers these in one statement.
 async fn read(shared: &Shared, questions: &[Question]) -> Result<Answers, StoreError> {
-    let reply = format!("CASE WHEN u.part > 0 AND octet_length(v.reply) <= {LARGE} THEN v.reply END");
-    let operations = shared.database.render(OPERATIONS, &[("where", "v.id = u.id"), ("reply", &reply)]);
-    let values = [
-        ("snapshot", &*shared.database.render(SNAPSHOT, &[])),
-        ("ids", &ids(questions.iter().map(|question| question.id))),
-        ("owners", &hex(questions.iter().map(|question| question.owner.as_ref().map(Owner::as_str)))),
-        ("parts", &numbers(questions.iter().map(|question| Some(i64::from(question.part == Part::Reply))))),
-        ("operations", &operations),
+    let arguments = [
+        &*ids(questions.iter().map(|question| question.id)),
+        &hex(questions.iter().map(|question| question.owner.as_ref().map(Owner::as_str))),
+        &numbers(questions.iter().map(|question| Some(i64::from(question.part == Part::Reply)))),
+        &LARGE.to_string(),
     ];
-    let rows = shared.database.rows(READ, &values).await?;
+    let rows = shared.database.often(Way::Plain, &READ, &arguments).await?;
     let mut answers: Vec<_> = questions.iter().map(|_| Ok(Answer::Found(None))).collect();
     for (row, snapshot) in rows.iter().zip(snapshots(shared, &rows).await?) {
         let index = usize::try_from(get::<i64>(row, "n")? - 1).unwrap_or(usize::MAX);
@@ -102,6 +112,18 @@ pub(super) async fn one(
     let values = [("snapshot", &*shared.database.render(SNAPSHOT, &[])), ("operations", &operations)];
     let rows = shared.database.rows_by(way, OPERATION, &values).await?;
     Ok(snapshots(shared, &rows).await?.pop())
+}
+
+/// Why a step was not taken.
+pub(super) async fn refusal(shared: &Shared, operation: OperationId, step: Step) -> StoreError {
+    match one(shared, Way::Plain, operation, "NULL::bytea").await {
+        Err(error) => error,
+        Ok(None) => Refused::Unknown.into(),
+        Ok(Some(found)) => match found.life.step(step) {
+            Err(refused) => refused.into(),
+            Ok(_) => Refused::Superseded { latest: found.life.attempt }.into(),
+        },
+    }
 }
 
 pub(super) async fn list(

@@ -251,3 +251,37 @@ async fn changes_are_announced_to_other_stores_and_again_after_the_server_was_aw
         while one.counts().await.is_err() {}
     }
 }
+
+/// Neither new tables, of which nothing is known, nor what was true once may have a claim go through all that is queued.
+#[tokio::test]
+async fn rows_are_found_by_index_whatever_is_known_of_the_tables() {
+    let server = Server::start();
+    let builder = builder(server.options(), &server);
+    builder.migrate().await.unwrap();
+    let prefix = builder.prefix;
+    let fill = "INSERT INTO {p}live (id, created, terms, attempt, failures, state, lane, request)
+        SELECT gen_random_uuid(), n, 1, 0, 0, 'q', md5('')::uuid, '' FROM generate_series(1, 10000) n";
+    server.sql(&fill.replace("{p}", &prefix)).await;
+    let ids = "'{00000000-0000-0000-0000-000000000000}'::uuid[]";
+    let (none, one) = ("'{NULL}'::text[]", "'{1}'::int8[]");
+    for (statement, arguments) in [
+        (CLAIM, &["1", "64", "1", "'00000000-0000-0000-0000-000000000000'::uuid"][..]),
+        (FINISH, &[ids, one, none, none, one, none]),
+        (READ, &[ids, none, one, "1"]),
+    ] {
+        let whole = statement.whole(&prefix, arguments);
+        let plan = server.sql(&format!("{} EXPLAIN (FORMAT JSON) {whole}", statement::PLANNED)).await;
+        assert!(plan.contains("Index Scan"), "{plan}");
+        for scan in ["Seq Scan", "Bitmap Heap Scan", "Hash Join", "Merge Join"] {
+            assert!(!plan.contains(scan), "{}: {scan}: {plan}", statement.label);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_ones_own_knows_the_statements() {
+    let server = Server::start();
+    let store = store(&server).await;
+    live_through(&store, 1).await;
+    assert!(store.shared.database.knows_statements());
+}

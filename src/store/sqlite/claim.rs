@@ -6,12 +6,15 @@
 
 use std::time::Duration;
 
+use sqlx::sqlite::SqliteRow;
+
 use super::{
     super::{
         StoreError,
         contract::{Attempt, Claimed, LeaseId},
     },
     batch::{Batch, Write},
+    database::unavailable,
     kept::{self, Kept, get, limit, millis, select},
 };
 use crate::operation::{Refused, Step, StoredRequest};
@@ -33,12 +36,15 @@ impl Write for Claim {
         batch.hold(lease).await?;
         batch.end_rests(most.saturating_add(MOST_LEFT)).await?;
         let mut claimed = Vec::new();
-        let mut left = 0;
+        let (begun, mut left) = (batch.turn().await?, 0);
+        let mut turn = begun;
         while claimed.len() < most
             && left < MOST_LEFT
-            && let Some(number) = batch.next().await?
+            && let Some(row) = batch.next(turn).await?
         {
-            match batch.queued(number).await {
+            let number = get(&row, 0)?;
+            turn = get(&row, 7)?;
+            match queued(&row) {
                 Ok((kept, request)) => claimed.push(batch.claim(lease, kept, request).await?),
                 Err(StoreError::Unreadable(error)) => {
                     tracing::warn!(error = %error, "a queued operation cannot be read by this release");
@@ -47,6 +53,9 @@ impl Write for Claim {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if turn != begun {
+            batch.execute(sqlx::query("UPDATE turn SET lane = ?").bind(turn)).await?;
         }
         Ok(claimed)
     }
@@ -68,29 +77,21 @@ impl Batch {
         self.execute(rested.bind(millis(self.now)).bind(limit(most))).await
     }
 
-    /// Which operation is next, and with it whose turn it was.
-    async fn next(&mut self) -> Result<Option<i64>, StoreError> {
-        const NEXT: &str = "SELECT number, lane FROM operations WHERE state = 0 AND due IS NULL \
-                            AND lane > (SELECT lane FROM turn) ORDER BY lane, number LIMIT 1";
-        const FIRST: &str = "SELECT number, lane FROM operations WHERE state = 0 AND due IS NULL \
-                             ORDER BY lane, number LIMIT 1";
-        let next = match self.one(sqlx::query(NEXT)).await? {
-            Some(next) => next,
-            None => match self.one(sqlx::query(FIRST)).await? {
-                Some(first) => first,
-                None => return Ok(None),
-            },
-        };
-        self.execute(sqlx::query("UPDATE turn SET lane = ?").bind(get::<i64>(&next, 1)?)).await?;
-        Ok(Some(get(&next, 0)?))
+    /// Whose turn it was last.
+    async fn turn(&mut self) -> Result<i64, StoreError> {
+        let row = self.one(sqlx::query("SELECT lane FROM turn")).await?;
+        get(&row.ok_or_else(|| unavailable(sqlx::Error::RowNotFound))?, 0)
     }
 
-    async fn queued(&mut self, number: i64) -> Result<(Kept, StoredRequest), StoreError> {
-        let queued =
-            select!("(SELECT record FROM requests WHERE operation = number)", "WHERE number = ? AND state = 0");
-        let row = self.one(sqlx::query(queued).bind(number)).await?;
-        let row = row.ok_or_else(|| kept::unreadable(sqlx::Error::RowNotFound))?;
-        Ok((Kept::of(&row)?, kept::request(get(&row, 17)?)?))
+    /// Which operation is next after this turn, with its request.
+    async fn next(&mut self, turn: i64) -> Result<Option<SqliteRow>, StoreError> {
+        let next = select!(
+            "(SELECT record FROM requests WHERE operation = number)",
+            "WHERE number = ifnull(\
+                 (SELECT number FROM operations WHERE state = 0 AND due IS NULL AND lane > ? ORDER BY lane, number LIMIT 1), \
+                 (SELECT number FROM operations WHERE state = 0 AND due IS NULL ORDER BY lane, number LIMIT 1))"
+        );
+        self.one(sqlx::query(next).bind(turn)).await
     }
 
     async fn claim(&mut self, lease: LeaseId, kept: Kept, request: StoredRequest) -> Result<Claimed, StoreError> {
@@ -118,4 +119,9 @@ impl Batch {
         self.execute(leave.bind(millis(rested)).bind(number)).await?;
         Ok(())
     }
+}
+
+/// What was [next](Batch::next).
+fn queued(row: &SqliteRow) -> Result<(Kept, StoredRequest), StoreError> {
+    Ok((Kept::of(row)?, kept::request(get(row, 17)?)?))
 }

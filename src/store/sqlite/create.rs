@@ -38,7 +38,9 @@ impl Write for Create {
         let insert = sqlx::query(
             "INSERT INTO operations (id, owner, created, state, attempt, failures, lease, due, lane, terms, key, asked) \
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 \
-             WHERE ?7 IS NULL OR EXISTS (SELECT 1 FROM leases WHERE leases.id = ?7 AND until > ?3) RETURNING number",
+             WHERE ?7 IS NULL OR EXISTS (SELECT 1 FROM leases WHERE leases.id = ?7 AND until > ?3); \
+             INSERT INTO requests (operation, record) \
+             SELECT number, ?13 FROM operations WHERE id = ?1 AND ?13 IS NOT NULL",
         )
         .bind(bytes(operation.id))
         .bind(name(operation.owner.as_ref()))
@@ -51,13 +53,12 @@ impl Write for Create {
         .bind(lane)
         .bind(operation.terms.to_record())
         .bind(operation.key.map(|key| key.name.to_vec()))
-        .bind(operation.key.map(|key| key.request.to_vec()));
-        let inserted = batch.one(insert).await?.ok_or(Refused::LeaseOver)?;
-        if let Some(record) = request {
-            let keep = "INSERT INTO requests (operation, record) VALUES (?, ?)";
-            batch.execute(sqlx::query(keep).bind(get::<i64>(&inserted, 0)?).bind(record)).await?;
+        .bind(operation.key.map(|key| key.request.to_vec()))
+        .bind(request);
+        match batch.execute(insert).await? {
+            0 => Err(Refused::LeaseOver.into()),
+            _ => Ok(Created::New { at: batch.now }),
         }
-        Ok(Created::New { at: batch.now })
     }
 }
 

@@ -16,7 +16,8 @@
 //! # }
 //! ```
 //!
-//! Several processes may have the file open. Only the machine's clock counts, as SQLite reads it.
+//! Several processes may have the file open. Each looks fifty times a second whether another has written, and so knows of what
+//! is queued or has ended there. Only the machine's clock counts, as SQLite reads it.
 
 mod batch;
 mod claim;
@@ -31,8 +32,11 @@ mod room;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use open::OpenError;
 
@@ -45,7 +49,7 @@ use self::{
 use super::{
     StoreError, StoreFuture,
     contract::{
-        Attempt, Cancellation, Claimed, Counts, Created, Finished, LeaseId, ListFilter, Listed, NewOperation,
+        Attempt, Cancellation, Claimed, Counts, Created, Finished, LeaseId, ListFilter, Listed, Listener, NewOperation,
         OpenLease, Part, Snapshot, Store, Swept,
     },
     engine::Engine,
@@ -121,7 +125,16 @@ impl SqliteOptions {
             let database = Arc::clone(&written);
             async move { write_together(&database, &writes).await }
         });
-        Ok(SqliteStore { engine, database, writer: Writer::new(writer), places: Arc::default() })
+        let unused = CancellationToken::new();
+        let _until_dropped = unused.clone().drop_guard();
+        Ok(SqliteStore {
+            engine,
+            database,
+            writer: Writer::new(writer),
+            places: Arc::default(),
+            unused,
+            _until_dropped,
+        })
     }
 }
 
@@ -132,6 +145,8 @@ pub struct SqliteStore {
     database: Arc<Database>,
     writer: Writer,
     places: Arc<Places>,
+    unused: CancellationToken,
+    _until_dropped: DropGuard,
 }
 
 impl SqliteStore {
@@ -217,5 +232,12 @@ impl Store for SqliteStore {
 
     fn counts(&self) -> StoreFuture<Counts> {
         self.read_with(async move |readers| read::counts(&readers).await)
+    }
+
+    fn announce_to(&self, listener: Listener) {
+        let (database, unused) = (Arc::clone(&self.database), self.unused.clone());
+        self.engine.spawn(async move {
+            let _unused = unused.run_until_cancelled(watch::watch(database, listener)).await;
+        });
     }
 }
