@@ -66,6 +66,8 @@ mod durable;
 mod http;
 mod hub;
 mod layer;
+#[cfg(feature = "grpc")]
+pub mod longrunning;
 mod monitor;
 mod operation;
 mod operations;

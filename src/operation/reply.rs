@@ -45,6 +45,12 @@ pub struct Reply {
     pub(super) packed: Box<[u8]>,
 }
 
+impl AsRef<Self> for Reply {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 /// A reply whose body is still coming.
 #[derive(Debug)]
 pub(crate) struct ReplyBuilder {

@@ -12,7 +12,7 @@ mod routes;
 mod table;
 mod terms;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ::http::Method;
 
@@ -67,6 +67,8 @@ pub struct Policy {
     pub(crate) completion: Completion,
     pub(crate) follow_created: bool,
     pub(crate) on_disconnect: OnDisconnect,
+    /// The message type of a gRPC method's replies. What has one is a gRPC call, wherever its terms go.
+    pub(crate) response_type: Option<Arc<str>>,
     pub(crate) handle: bool,
     /// Whether an operation outlives the process that runs it.
     pub(crate) is_durable: bool,
@@ -92,6 +94,7 @@ impl Default for Policy {
             completion: Completion::default(),
             follow_created: false,
             on_disconnect: OnDisconnect::default(),
+            response_type: None,
             handle: false,
             is_durable: false,
             max_attempts: 3,
