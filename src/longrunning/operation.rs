@@ -56,3 +56,6 @@ fn begun(terms: &Terms, state: State) -> OperationMetadata {
         ..OperationMetadata::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,3 +113,40 @@ pub(super) fn any(name: &str, message: &impl Message) -> Any {
 pub(super) fn type_url(name: &str) -> String {
     ["type.googleapis.com/", name].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_their_http_statuses() {
+        let statuses: Vec<_> = (0..=16).map(|code| http_status(Code::from_i32(code)).as_u16()).collect();
+        assert_eq!(statuses, [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401]);
+    }
+
+    #[test]
+    fn http_statuses_have_their_codes() {
+        for status in 100..1_000 {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(code(status) == Code::Ok, status.as_u16() < 400, "{status}");
+        }
+        for (status, expected) in [(402, Code::FailedPrecondition), (409, Code::Aborted), (502, Code::Internal)] {
+            assert_eq!(code(StatusCode::from_u16(status).unwrap()), expected);
+        }
+        // Of several codes that share a status, one stands for it.
+        for number in [0, 1, 3, 4, 5, 7, 8, 10, 12, 13, 14, 16] {
+            let expected = Code::from_i32(number);
+            assert_eq!(code(http_status(expected)), expected);
+        }
+    }
+
+    #[test]
+    fn trailers_say_more_than_the_header() {
+        let fields = |code: &'static str| HeaderMap::from_iter([(Status::GRPC_STATUS, code.parse().unwrap())]);
+        assert_eq!(code_of(&fields("5"), Some(&fields("0"))), Code::Ok);
+        assert_eq!(code_of(&fields("5"), Some(&HeaderMap::new())), Code::NotFound);
+        assert_eq!(code_of(&fields("5"), None), Code::NotFound);
+        assert_eq!(code_of(&HeaderMap::new(), None), Code::Unknown);
+        assert_eq!(code_of(&fields("17"), None), Code::Unknown);
+    }
+}

@@ -294,12 +294,6 @@ mod tests {
 
     use super::*;
 
-    impl AsRef<Reply> for Reply {
-        fn as_ref(&self) -> &Reply {
-            self
-        }
-    }
-
     fn replied(status: u16) -> Reply {
         let status = StatusCode::from_u16(status).unwrap();
         ReplyBuilder::new(Ending::Replied, status, &HeaderMap::new(), 0).unwrap().build(None).unwrap()
