@@ -1,17 +1,14 @@
 //! What is asked of one operation, on every store.
 
-use std::time::Duration;
-
 use http::Method;
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
 use tower_respond_async::longrunning::messages::{
     CancelOperationRequest, DeleteOperationRequest, HttpBody, WaitOperationRequest, operation_metadata::State,
 };
 
 use crate::{
     client::within,
-    engines::{on_every_shared_store, on_every_store},
+    engines::on_every_store,
     stage::{Server, Stage, body, error, eventually, metadata, of},
     work::binary,
 };
@@ -25,17 +22,12 @@ on_every_store! {
     others_find_nothing
 }
 
-on_every_shared_store! {
-    another_replica_follows_it
-    without_its_store_it_is_unavailable
-}
-
-async fn cancel(server: &Server, name: &str, user: &str) -> Result<(), Status> {
+pub(crate) async fn cancel(server: &Server, name: &str, user: &str) -> Result<(), Status> {
     let request = of(user, CancelOperationRequest { name: name.to_owned() });
     within(server.client().cancel_operation(request)).await.map(|_empty| ())
 }
 
-async fn delete(server: &Server, name: &str, user: &str) -> Result<(), Status> {
+pub(crate) async fn delete(server: &Server, name: &str, user: &str) -> Result<(), Status> {
     let request = of(user, DeleteOperationRequest { name: name.to_owned() });
     within(server.client().delete_operation(request)).await.map(|_empty| ())
 }
@@ -142,35 +134,4 @@ async fn others_find_nothing(stage: &Stage) {
         assert_eq!(alike(answer), alike(&answers[0]));
     }
     assert!(!server.get(&name, "ann").await.unwrap().done);
-}
-
-async fn another_replica_follows_it(stage: &Stage) {
-    let (server, other) = (stage.server().await, stage.server().await);
-    let name = server.begin("/jobs", "ann").await;
-    assert!(!other.get(&name, "ann").await.unwrap().done);
-    let (done, ()) = tokio::join!(other.ended(&name, "ann"), async { stage.work.go(1) });
-    assert_eq!(body(&done).data, binary());
-    let name = server.begin("/jobs", "ann").await;
-    stage.work.running(1).await;
-    cancel(&other, &name, "ann").await.unwrap();
-    assert_eq!(error(&server.ended(&name, "ann").await).code, i32::from(Code::Cancelled));
-    stage.work.running(0).await;
-}
-
-async fn without_its_store_it_is_unavailable(stage: &Stage) {
-    let server = stage.server().await;
-    let name = server.begin("/jobs", "ann").await;
-    server.tap.away(true);
-    let answers = [
-        server.get(&name, "ann").await.unwrap_err(),
-        cancel(&server, &name, "ann").await.unwrap_err(),
-        delete(&server, &name, "ann").await.unwrap_err(),
-    ];
-    for answer in answers {
-        assert_eq!(answer.code(), Code::Unavailable);
-        assert_eq!(answer.get_details_retry_info().unwrap().retry_delay, Some(Duration::from_secs(1)));
-    }
-    server.tap.away(false);
-    stage.work.go(1);
-    assert!(server.ended(&name, "ann").await.done);
 }

@@ -26,4 +26,5 @@ mod stage;
 mod beside;
 mod list;
 mod longrunning;
+mod replicas;
 mod wait;
