@@ -2,6 +2,8 @@
 //!
 //! After a change of theirs, `GENERATE=1 cargo test --test generated` writes it anew.
 
+#![allow(clippy::unwrap_used, reason = "so that a test says where it failed")]
+
 use std::{
     env, fs,
     path::{Path, PathBuf},

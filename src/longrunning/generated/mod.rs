@@ -1,5 +1,5 @@
 //! The messages and services of `proto/`, made by `tests/generated.rs`.
-#![allow(missing_docs, unreachable_pub, clippy::all, clippy::restriction, rustdoc::all)]
+#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction, rustdoc::all)]
 
 #[rustfmt::skip]
 #[path = "google.api.rs"]

@@ -1,11 +1,9 @@
 //! `ListOperations`: the caller's own operations, newest first, in pages.
 
-use std::{cmp::Reverse, collections::BTreeMap};
-
 use prost::Message;
 use tonic::{Code, Status};
 
-use super::{Caller, filter, unavailable};
+use super::{Caller, filter, merged::merged, unavailable};
 use crate::{
     hub::cursor,
     longrunning::{
@@ -65,7 +63,7 @@ fn states(done: Option<bool>) -> &'static [Option<State>] {
     }
 }
 
-/// A page merged from the lists of all these states.
+/// A page of the operations in all these states.
 async fn page(
     caller: &Caller,
     owner: &Owner,
@@ -73,19 +71,12 @@ async fn page(
     after: Option<Place>,
     size: usize,
 ) -> Result<Listed, Status> {
-    let mut found = BTreeMap::new();
-    // How far every list has come at least.
-    let mut seen_to: Option<Place> = None;
+    let mut lists = Vec::new();
     for &state in states(done) {
         let listed = caller.hub.list(owner, ListFilter { state, after }, size).await;
-        let listed = listed.map_err(|error| unavailable(&error))?;
-        seen_to = seen_to.max(listed.next);
-        found
-            .extend(listed.operations.into_iter().map(|snapshot| (Reverse((snapshot.created, snapshot.id)), snapshot)));
+        lists.push(listed.map_err(|error| unavailable(&error))?);
     }
-    found.retain(|Reverse(place), _| seen_to.is_none_or(|seen_to| *place >= seen_to));
-    let next = found.keys().nth(size - 1).filter(|_| found.len() > size).map(|Reverse(last)| *last).or(seen_to);
-    Ok(Listed { operations: found.into_values().take(size).collect(), next })
+    Ok(merged(lists, size))
 }
 
 /// The page with the results of its operations, or as much of it as is not too long.

@@ -5,6 +5,7 @@ mod delete;
 mod filter;
 mod get;
 mod list;
+mod merged;
 mod wait;
 
 use std::{
@@ -44,7 +45,10 @@ use crate::{
 /// [module](super) says what its methods do.
 ///
 /// To be added to a tonic server or router, or to be routed to by axum. It takes messages that are compressed by gzip or
-/// zstd, and compresses its own for callers that accept it. Cheap to clone.
+/// zstd, and compresses its own for callers that accept it. Most clients take messages of up to 4 MiB unless they are told
+/// to take more: an operation is as large as its reply, while a page of a list is kept shorter than that.
+///
+/// Cheap to clone.
 #[derive(Clone)]
 pub struct LongRunning {
     hub: Arc<Hub>,
