@@ -50,6 +50,26 @@
 //! # }
 //! ```
 //!
+//! # gRPC
+//!
+//! [`Operations::longrunning`](Operations#method.longrunning) is the service `google.longrunning.Operations`, by which
+//! clients of gRPC follow operations, whichever way these were begun (feature `grpc`):
+//!
+//! ```
+//! # #[cfg(feature = "grpc")]
+//! # fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! use axum::Router;
+//! use tonic::service::Routes;
+//! use tower_respond_async::Operations;
+//!
+//! let operations = Operations::builder().build()?;
+//! let app: Router = Routes::new(operations.longrunning())
+//!     .into_axum_router()
+//!     .nest_service("/operations", operations.monitor());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Words
 //!
 //! - An *operation* is a request that was detached, from its `202` until it is forgotten.
@@ -66,6 +86,8 @@ mod durable;
 mod http;
 mod hub;
 mod layer;
+#[cfg(feature = "grpc")]
+pub mod longrunning;
 mod monitor;
 mod operation;
 mod operations;
@@ -82,6 +104,8 @@ pub mod fuzzing;
 
 #[cfg(feature = "config")]
 pub use crate::policy::Config;
+#[cfg(feature = "grpc")]
+pub use crate::policy::OnBudget;
 #[cfg(feature = "durable")]
 pub use crate::{durable::Worker, layer::StoredBody, policy::Execution};
 pub use crate::{

@@ -65,6 +65,14 @@ impl Operations {
         Monitor::new(Arc::clone(&self.hub))
     }
 
+    /// The service `google.longrunning.Operations`, for those who follow operations over gRPC. To be served beside the
+    /// application's own services. See [`longrunning`](crate::longrunning).
+    #[cfg(feature = "grpc")]
+    #[must_use]
+    pub fn longrunning(&self) -> crate::longrunning::LongRunning {
+        crate::longrunning::LongRunning::new(Arc::clone(&self.hub))
+    }
+
     /// A worker, which takes queued durable operations from the [store](OperationsBuilder::store) and runs them by this
     /// service: the one that [the layer](Self::layer) wraps, or the whole application with the layer in it.
     #[cfg(feature = "durable")]

@@ -11,7 +11,7 @@ use crate::{
         grammar, json,
         problem::{Kind, Problem},
     },
-    hub::Document,
+    hub::{Document, cursor},
     operation::{OperationId, State, Timestamp},
     store::{ListFilter, Listed, Snapshot},
 };
@@ -82,7 +82,8 @@ impl Page {
                 }
                 "limit" => page.limit = Some(parse_limit(value)?),
                 "after" => {
-                    page.after = Some(parse_cursor(value).ok_or("after: expected what `next` of an earlier page says")?)
+                    page.after =
+                        Some(cursor::parse(value).ok_or("after: expected what `next` of an earlier page says")?)
                 }
                 _ => return Err(format!("unknown parameter {name:?}: expected state, limit or after")),
             }
@@ -91,8 +92,8 @@ impl Page {
     }
 
     /// The query of the page that follows on this operation.
-    fn next(&self, (created, id): (Timestamp, OperationId)) -> String {
-        let mut next = format!("?after={}.{id}", created.as_millis());
+    fn next(&self, last: (Timestamp, OperationId)) -> String {
+        let mut next = format!("?after={}", cursor::write(last));
         if let Some(limit) = self.limit {
             let _infallible = write!(next, "&limit={limit}");
         }
@@ -107,9 +108,4 @@ fn parse_limit(value: &str) -> Result<usize, String> {
     let limit = grammar::digits(value.bytes()).and_then(|limit| usize::try_from(limit).ok());
     let limit = limit.filter(|limit| (1..=LARGEST_LIMIT).contains(limit));
     limit.ok_or_else(|| format!("limit: expected a number from 1 to {LARGEST_LIMIT}"))
-}
-
-fn parse_cursor(value: &str) -> Option<(Timestamp, OperationId)> {
-    let (created, id) = value.split_once('.')?;
-    Some((Timestamp::from_millis(grammar::digits(created.bytes())?), id.parse().ok()?))
 }

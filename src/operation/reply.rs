@@ -45,6 +45,12 @@ pub struct Reply {
     pub(super) packed: Box<[u8]>,
 }
 
+impl AsRef<Self> for Reply {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 /// A reply whose body is still coming.
 #[derive(Debug)]
 pub(crate) struct ReplyBuilder {
@@ -73,6 +79,11 @@ impl ReplyBuilder {
             let length = chunk.len();
             data.advance(length);
         }
+    }
+
+    /// The status, where it is known at the end only.
+    pub(crate) fn set_status(&mut self, status: StatusCode) {
+        self.status = status;
     }
 
     /// What it takes in memory so far, as the limits count it.
@@ -287,12 +298,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    impl AsRef<Reply> for Reply {
-        fn as_ref(&self) -> &Reply {
-            self
-        }
-    }
 
     fn replied(status: u16) -> Reply {
         let status = StatusCode::from_u16(status).unwrap();

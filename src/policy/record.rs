@@ -8,23 +8,29 @@ use serde::{Deserialize, Serialize};
 use super::{Completion, Policy, Terms};
 use crate::operation::record::{self, RecordError};
 
-/// The versions of a record, of which each release reads those of the ones before it.
+/// The versions of a record, of which each release reads those of the ones before it, and writes the oldest that says
+/// all there is, so that those that are still there during an upgrade read it too.
 #[derive(Deserialize, Serialize)]
 enum Record<N> {
-    V1 {
-        name: N,
-        completion: Completion,
-        follow_created: bool,
-        honor_wait: bool,
-        longest_wait: Duration,
-        retention: Duration,
-        max_run_time: Option<Duration>,
-        max_reply: u64,
-        handle: bool,
-        durable: bool,
-        max_attempts: u32,
-        backoff: Duration,
-    },
+    V1(Fields<N>),
+    /// Of a gRPC method, whose replies are of this type.
+    V2(Fields<N>, N),
+}
+
+#[derive(Deserialize, Serialize)]
+struct Fields<N> {
+    name: N,
+    completion: Completion,
+    follow_created: bool,
+    honor_wait: bool,
+    longest_wait: Duration,
+    retention: Duration,
+    max_run_time: Option<Duration>,
+    max_reply: u64,
+    handle: bool,
+    durable: bool,
+    max_attempts: u32,
+    backoff: Duration,
 }
 
 impl Terms {
@@ -32,7 +38,7 @@ impl Terms {
     #[must_use]
     pub fn to_record(&self) -> Vec<u8> {
         let policy = &self.policy;
-        let record = Record::V1 {
+        let fields = Fields {
             name: &*self.name,
             completion: policy.completion,
             follow_created: policy.follow_created,
@@ -46,6 +52,10 @@ impl Terms {
             max_attempts: policy.max_attempts,
             backoff: policy.backoff,
         };
+        let record = match &policy.response_type {
+            None => Record::V1(fields),
+            Some(name) => Record::V2(fields, &**name),
+        };
         record::write(&record, 0, |_| {})
     }
 
@@ -56,7 +66,11 @@ impl Terms {
     /// Says so where it is no such record.
     pub fn from_record(record: &[u8]) -> Result<Self, RecordError> {
         let (record, _) = record::read::<Record<Box<str>>>(record)?;
-        let Record::V1 {
+        let (fields, response_type) = match record {
+            Record::V1(fields) => (fields, None),
+            Record::V2(fields, response_type) => (fields, Some(Arc::from(response_type))),
+        };
+        let Fields {
             name,
             completion,
             follow_created,
@@ -69,7 +83,7 @@ impl Terms {
             durable,
             max_attempts,
             backoff,
-        } = record;
+        } = fields;
         let policy = Policy {
             completion,
             follow_created,
@@ -77,6 +91,7 @@ impl Terms {
             longest_wait,
             retention,
             max_run_time,
+            response_type,
             max_reply: usize::try_from(max_reply).unwrap_or(usize::MAX),
             handle,
             is_durable: durable,
@@ -101,6 +116,17 @@ mod tests {
     #[test]
     fn terms_come_out_of_their_records_again() {
         let (kept, terms) = (Terms::from_record(&terms().to_record()).unwrap(), terms());
+        assert_eq!((kept.name, kept.policy), (terms.name, terms.policy));
+    }
+
+    /// A record of version 2, as it was first written.
+    #[test]
+    fn the_terms_of_a_grpc_method_are_read() {
+        let mut terms = terms();
+        terms.policy.response_type = Some("renders.v1.Picture".into());
+        let golden = include_bytes!("record/terms.v2");
+        assert_eq!(terms.to_record(), golden);
+        let kept = Terms::from_record(golden).unwrap();
         assert_eq!((kept.name, kept.policy), (terms.name, terms.policy));
     }
 
