@@ -36,7 +36,7 @@ async fn main() {
     let given = |option: &str| arguments.iter().any(|argument| argument == option);
     let is_quick = given("--quick");
     let scale = match is_quick {
-        true => Scale { operations: 1_000, rounds: 1, singles: 50 },
+        true => Scale { operations: 300, rounds: 1, singles: 20 },
         false => Scale { operations: 10_000, rounds: 3, singles: 500 },
     };
     let wanted = |name: &str| {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{ConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisResult, Value};
+use redis::{ConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisResult, Value, aio::MultiplexedConnection};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -13,6 +13,7 @@ use super::{
     Link,
     answer::id,
     connection::{config, connect},
+    keys::Keys,
 };
 use crate::store::contract::{Change, Listener};
 
@@ -24,8 +25,6 @@ const PULSE: Duration = Duration::from_secs(5);
 
 /// Tells the listener until the store is closed.
 pub(super) async fn announce(info: ConnectionInfo, link: Arc<Link>, listener: Listener, closed: CancellationToken) {
-    let protocol = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    let info = info.set_redis_settings(protocol);
     let for_ever = async {
         loop {
             if let Err(error) = listen(info.clone(), &link, &listener).await {
@@ -38,9 +37,7 @@ pub(super) async fn announce(info: ConnectionInfo, link: Arc<Link>, listener: Li
 }
 
 async fn listen(info: ConnectionInfo, link: &Link, listener: &Listener) -> RedisResult<()> {
-    let (sender, mut pushed) = mpsc::unbounded_channel();
-    let mut connection = in_time(connect(info, config().set_push_sender(sender))).await?;
-    in_time(connection.subscribe(&*link.keys.channel)).await?;
+    let (mut connection, mut pushed) = subscribe(info, &link.keys).await?;
     listener(Change::Anything);
     loop {
         match timeout(PULSE, pushed.recv()).await {
@@ -49,6 +46,23 @@ async fn listen(info: ConnectionInfo, link: &Link, listener: &Listener) -> Redis
             Ok(Some(push)) => tell(&push, link.instance, listener),
         }
     }
+}
+
+/// Whether changes can be heard of.
+pub(super) async fn try_to_subscribe(info: ConnectionInfo, keys: &Keys) -> RedisResult<()> {
+    subscribe(info, keys).await.map(|_| ())
+}
+
+async fn subscribe(
+    info: ConnectionInfo,
+    keys: &Keys,
+) -> RedisResult<(MultiplexedConnection, mpsc::UnboundedReceiver<PushInfo>)> {
+    let protocol = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let info = info.set_redis_settings(protocol);
+    let (sender, pushed) = mpsc::unbounded_channel();
+    let mut connection = in_time(connect(info, config().set_push_sender(sender))).await?;
+    in_time(connection.subscribe(&*keys.channel)).await?;
+    Ok((connection, pushed))
 }
 
 async fn in_time<T>(asked: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {

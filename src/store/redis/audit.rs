@@ -2,7 +2,7 @@
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::connection::Connection;
+use super::{connection::Connection, rights::not_allowed};
 use crate::store::StoreError;
 
 /// The oldest Redis that will do. Every Valkey does.
@@ -33,11 +33,16 @@ pub enum RedisOpenError {
     /// The server is a replica, which takes no writes.
     #[error("the server is a replica")]
     Replica,
+    /// The user has no right to this. The store needs scripts, the commands they run, publishing and subscribing, for its
+    /// own keys and channel.
+    #[error("the server allows the user no {0}")]
+    Forbidden(String),
 }
 
 /// Whether the server keeps what it is given.
 pub(super) async fn audit(connection: &Connection, allow_eviction: bool) -> Result<bool, RedisOpenError> {
-    let info: String = ask(connection, redis::cmd("INFO")).await?;
+    let info = connection.try_to_ask::<String>(&redis::cmd("INFO")).await;
+    let info = info.map_err(|error| not_allowed("INFO", error))?;
     let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let version = field("redis_version").unwrap_or_default();
     if field("valkey_version").is_none() && !is_new_enough(version) {
@@ -92,10 +97,6 @@ async fn setting(connection: &Connection, name: &str) -> Result<Option<String>, 
 fn is_forbidden(error: &RedisError) -> bool {
     use ServerErrorKind::{NoPerm, ResponseError};
     matches!(error.kind(), ErrorKind::Server(NoPerm | ResponseError) | ErrorKind::Extension)
-}
-
-async fn ask(connection: &Connection, command: redis::Cmd) -> Result<String, RedisOpenError> {
-    connection.try_to_ask(&command).await.map_err(unavailable)
 }
 
 fn unavailable(error: RedisError) -> RedisOpenError {

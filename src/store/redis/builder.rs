@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::IntoConnectionInfo;
+use redis::{ConnectionInfo, IntoConnectionInfo};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Link, RedisOpenError, RedisStore, audit,
     connection::Connection,
     keys::Keys,
+    rights,
     writes::{self, TOGETHER},
 };
 use crate::{operation::OperationId, store::Engine};
@@ -83,13 +84,14 @@ impl RedisStoreBuilder {
         let info = self.url.into_connection_info().map_err(RedisOpenError::Url)?;
         let engine = Engine::start("redis-store").map_err(RedisOpenError::Thread)?;
         let connection = Arc::new(Connection::new(info.clone(), self.patience, self.replicas));
-        let audited = Arc::clone(&connection);
-        let allow_eviction = self.allow_eviction;
-        let audit = engine.run(async move { Ok(audit::audit(&audited, allow_eviction).await) });
-        let keeps = audit.await.map_err(RedisOpenError::Unavailable)??;
+        let (keys, instance) = (Arc::new(Keys::new(&self.prefix)), instance());
+        let keeps = {
+            let (connection, keys, info) = (Arc::clone(&connection), Arc::clone(&keys), info.clone());
+            let audit =
+                engine.run(async move { Ok(fitness(&connection, &keys, instance, info, self.allow_eviction).await) });
+            audit.await.map_err(RedisOpenError::Unavailable)??
+        };
 
-        let keys = Arc::new(Keys::new(&self.prefix));
-        let instance = instance();
         let link = Link {
             creates: batches(&engine, &connection, &keys, instance),
             writes: batches(&engine, &connection, &keys, instance),
@@ -107,6 +109,19 @@ impl RedisStoreBuilder {
         let close = Arc::new(closed.clone().drop_guard());
         Ok(RedisStore { link: Arc::new(link), engine, info, closed, _close: close })
     }
+}
+
+/// Whether the server keeps what it is given, if it is fit at all.
+async fn fitness(
+    connection: &Connection,
+    keys: &Keys,
+    instance: [u8; 8],
+    info: ConnectionInfo,
+    allow_eviction: bool,
+) -> Result<bool, RedisOpenError> {
+    let keeps = audit::audit(connection, allow_eviction).await?;
+    rights::audit(connection, keys, instance, info).await?;
+    Ok(keeps)
 }
 
 fn batches(

@@ -67,12 +67,16 @@ impl Connection {
 
     /// Runs a script; gives it to the server first where it does not know it, or no longer.
     pub(super) async fn script(&self, call: &Call) -> Result<Value, StoreError> {
+        self.try_script(call).await.map_err(unavailable)
+    }
+
+    pub(super) async fn try_script(&self, call: &Call) -> RedisResult<Value> {
         match self.try_to_ask(&call.command).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                let _hash: Value = self.ask(redis::cmd("SCRIPT").arg("LOAD").arg(call.script.text)).await?;
-                self.ask(&call.command).await
+                let _hash: Value = self.try_to_ask(redis::cmd("SCRIPT").arg("LOAD").arg(call.script.text)).await?;
+                self.try_to_ask(&call.command).await
             }
-            answer => answer.map_err(unavailable),
+            answer => answer,
         }
     }
 

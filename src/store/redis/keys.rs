@@ -2,7 +2,7 @@
 
 /// What is kept, in the order in which every script is given it.
 const KEYS: [&str; 18] = [
-    "operations", // hash: id → record, as the scripts' prelude lays it out
+    "operations", // hash: id → record, as scripts/records.lua lays it out
     "requests",   // hash: id → request, until the operation has ended
     "pieces",     // hash: draft and number → a piece of a large request or reply
     "drafts",     // sorted set: drafts that no operation has yet, by when they were begun
@@ -16,7 +16,7 @@ const KEYS: [&str; 18] = [
     "lengths",    // hash: lease → length
     "held",       // sorted set: lease and id of what runs under one
     "overdue",    // sorted set: ids of what runs, by when it has run too long
-    "owned",      // sorted set: owner, time of creation and id
+    "owned",      // sorted set: owner, times of creation and ids
     "due",        // sorted set: chunks, by when their operations are to be forgotten
     "chunks",     // hash: chunk → ids
     "counts",     // hash: how many there are in each state, and the last numbers given

@@ -1,4 +1,4 @@
-//! Records of operations, as the scripts' prelude lays them out.
+//! Records of operations, as `scripts/records.lua` lays them out.
 
 use super::{
     answer::{self, Malformed},
@@ -24,15 +24,22 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn read(record: &[u8]) -> Result<Self, Malformed> {
         let mut bytes = Bytes(record);
-        let state = state(bytes.number(1)?)?;
-        let life = Life { state, attempt: bytes.u32()?, failures: bytes.u32()? };
-        let (created, ended, due) = (bytes.time()?, bytes.time()?, bytes.time()?);
+        let head = bytes.number(1)?;
+        let state = state(head & STATE)?;
+        let created = bytes.time()?;
         let terms = bytes.take(8)?.try_into().map_err(|_| MALFORMED)?;
-        let _size = bytes.u32()?;
-        let owner = answer::owner(bytes.counted(4)?)?;
-        let _key = bytes.counted(1)?;
-        let failed = failed_attempts(bytes.counted(4)?)?;
-        let _run = bytes.counted(1)?;
+        let (attempt, failures) = if head & RAN_AGAIN > 0 { (bytes.u32()?, bytes.u32()?) } else { (1, 0) };
+        let (mut ended, mut due) = (Timestamp::from_millis(0), Timestamp::from_millis(0));
+        if state.is_terminal() {
+            (ended, due) = (bytes.time()?, bytes.time()?);
+            let _size = bytes.u32()?;
+        } else {
+            let _run = bytes.take(RUN)?;
+        }
+        let owner = if head & HAS_OWNER > 0 { answer::owner(bytes.name()?)? } else { None };
+        let _key = if head & HAS_KEY > 0 { bytes.counted(1)? } else { &[] };
+        let failed = if head & HAS_FAILED > 0 { failed_attempts(bytes.counted(4)?)? } else { Vec::new() };
+        let life = Life { state, attempt, failures };
         Ok(Self { life, created, ended, due, terms, owner, failed, rest: bytes.0.to_vec() })
     }
 
@@ -90,6 +97,19 @@ pub(super) fn failure(name: &str) -> Result<Failure, Malformed> {
     Failure::named(name).ok_or(Malformed("failure"))
 }
 
+/// What the first byte of a record holds: the state, and which of what follows there is.
+const STATE: u64 = 7;
+const HAS_OWNER: u64 = 8;
+const HAS_KEY: u64 = 16;
+const HAS_FAILED: u64 = 32;
+const RAN_AGAIN: u64 = 64;
+
+/// What is known of a run: its lease, its place in the queue, its claim, whether its request is in pieces.
+const RUN: usize = 8 + 8 + 4 + 1;
+
+/// In place of the length of a name that is as long as this, or longer; then it follows.
+const LONG: u64 = 255;
+
 const MALFORMED: Malformed = Malformed("record");
 
 struct Bytes<'a>(&'a [u8]);
@@ -111,6 +131,13 @@ impl<'a> Bytes<'a> {
 
     fn time(&mut self) -> Result<Timestamp, Malformed> {
         self.number(6).map(Timestamp::from_millis)
+    }
+
+    fn name(&mut self) -> Result<&'a [u8], Malformed> {
+        match self.number(1)? {
+            LONG => self.counted(4),
+            short => self.take(short as usize),
+        }
     }
 
     /// As many bytes as the number of this length says that follow.

@@ -21,8 +21,16 @@ impl Source {
 
 macro_rules! script {
     ($name:ident, $file:literal) => {
-        pub(super) static $name: LazyLock<Source> =
-            LazyLock::new(|| Source::new(concat!(include_str!("prelude.lua"), include_str!($file))));
+        pub(super) static $name: LazyLock<Source> = LazyLock::new(|| {
+            Source::new(concat!(
+                include_str!("scripts/prelude.lua"),
+                include_str!("scripts/records.lua"),
+                include_str!("scripts/queue.lua"),
+                include_str!("scripts/pages.lua"),
+                include_str!("scripts/life.lua"),
+                include_str!(concat!("scripts/", $file)),
+            ))
+        });
     };
 }
 
@@ -36,7 +44,9 @@ script!(LIST, "list.lua");
 script!(DRAFT, "draft.lua");
 
 /// Too simple, and too frequent, for the prelude.
-static READ: LazyLock<Source> = LazyLock::new(|| Source::new(include_str!("read.lua")));
+static READ: LazyLock<Source> = LazyLock::new(|| Source::new(include_str!("scripts/read.lua")));
+/// It knows nothing of operations.
+pub(super) static RIGHTS: LazyLock<Source> = LazyLock::new(|| Source::new(include_str!("scripts/rights.lua")));
 
 /// A script with its arguments.
 #[derive(Debug)]
@@ -46,7 +56,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// A script that begins with the prelude.
+    /// A script that is given all keys, and who makes changes and where they are announced.
     pub(super) fn new(script: &'static Source, keys: &Keys, instance: [u8; 8]) -> Self {
         let call = keys.all.iter().fold(Self::of(script, keys.all.len()), |call, key| call.bytes(key.as_bytes()));
         call.bytes(keys.channel.as_bytes()).bytes(&instance)

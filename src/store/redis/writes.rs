@@ -1,6 +1,6 @@
 //! What is done to single operations: written together with what others write at the same moment, and read so too.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, iter, sync::Arc, time::Duration};
 
 use redis::Value;
 
@@ -12,6 +12,7 @@ use super::{
     keys::Keys,
     record::{self, Record},
     scripts::{Call, WRITE},
+    terms::Digest,
 };
 use crate::{
     operation::{Ending, Failure, OperationId, Owner, Refused, Reply, Report, State, Timestamp},
@@ -29,6 +30,26 @@ pub(super) const TOGETHER: usize = 128;
 pub(super) struct Intent {
     name: &'static str,
     arguments: Vec<Vec<u8>>,
+    /// The terms of what is created.
+    terms: Option<(Digest, Vec<u8>)>,
+}
+
+impl Intent {
+    fn new(name: &'static str, arguments: Vec<Vec<u8>>) -> Self {
+        Self { name, arguments, terms: None }
+    }
+
+    /// Adds this to the call. Terms are said in full only where their digest is met first.
+    fn add_to(&self, call: Call, met: &mut HashSet<Digest>) -> Call {
+        let Self { name, arguments, terms } = self;
+        let terms = terms.iter().flat_map(|(digest, entry)| {
+            let entry = met.insert(*digest).then_some(entry.as_slice());
+            iter::once(digest.as_slice()).chain(entry)
+        });
+        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).chain(terms).collect();
+        let call = call.bytes(name.as_bytes()).number(arguments.len() as u64);
+        arguments.into_iter().fold(call, Call::bytes)
+    }
 }
 
 /// A record, and the time at which it was read.
@@ -41,11 +62,9 @@ pub(super) async fn write(
     instance: [u8; 8],
     intents: Vec<Intent>,
 ) -> Vec<Result<Value, StoreError>> {
-    let mut call = Call::new(&WRITE, &keys, instance);
-    for Intent { name, arguments } in &intents {
-        call = call.bytes(name.as_bytes()).number(arguments.len() as u64);
-        call = arguments.iter().fold(call, |call, argument| call.bytes(argument));
-    }
+    let mut met = HashSet::new();
+    let call = Call::new(&WRITE, &keys, instance);
+    let call = intents.iter().fold(call, |call, intent| intent.add_to(call, &mut met));
     match connection.write(&call).await {
         Ok(Value::Array(answers)) if answers.len() == intents.len() => answers.into_iter().map(Ok).collect(),
         Ok(_) => intents.iter().map(|_| Err(Malformed("answer").into())).collect(),
@@ -101,19 +120,17 @@ impl Link {
             Some(request) => self.keep_request(request).await?,
             None => Vec::new(),
         };
-        let (digest, entry) = self.terms.introduce(&operation.terms);
+        let terms = self.terms.introduce(&operation.terms);
         let key = operation.key.map(|key| (key.name.to_vec(), key.request.to_vec())).unwrap_or_default();
         let arguments = vec![
             operation.id.to_bytes().to_vec(),
             owner_field(operation.owner.as_ref()),
             key.0,
             key.1,
-            digest.to_vec(),
-            entry,
             operation.lease.map_or_else(Vec::new, |lease| decimal(lease.0)),
             request,
         ];
-        let answer = self.creates.write(Intent { name: "create", arguments }).await?;
+        let answer = self.creates.write(Intent { name: "create", arguments, terms: Some(terms) }).await?;
         let (verdict, mut fields) = Fields::verdict(answer).map_err(full_if_out_of_memory)?;
         match &*verdict {
             "new" => Ok(Created::New { at: fields.time()? }),
@@ -152,7 +169,7 @@ impl Link {
     pub(super) async fn cancel(&self, id: OperationId, owner: Option<&Owner>) -> Result<Cancellation, StoreError> {
         let reply = Reply::none(Ending::Canceled);
         let arguments = vec![id.to_bytes().to_vec(), owner_field(owner), whole(&reply.to_record())];
-        match self.write(Intent { name: "cancel", arguments }).await {
+        match self.write(Intent::new("cancel", arguments)).await {
             Ok((_, fields)) => Ok(Cancellation::Canceled(self.finished(fields, &reply).await?)),
             Err(StoreError::Refused(Refused::Ended(_))) => Ok(Cancellation::AlreadyEnded),
             Err(StoreError::Refused(Refused::Unknown)) => Ok(Cancellation::Unknown),
@@ -162,7 +179,7 @@ impl Link {
 
     pub(super) async fn forget(&self, id: OperationId, owner: Option<&Owner>) -> Result<bool, StoreError> {
         let arguments = vec![id.to_bytes().to_vec(), owner_field(owner)];
-        match self.write(Intent { name: "forget", arguments }).await {
+        match self.write(Intent::new("forget", arguments)).await {
             Ok(_) => Ok(true),
             Err(StoreError::Refused(_)) => Ok(false),
             Err(error) => Err(error),
@@ -193,7 +210,7 @@ impl Link {
         reply: &Reply,
     ) -> Result<Option<Finished>, StoreError> {
         let of = vec![attempt.operation.to_bytes().to_vec(), decimal(attempt.number)];
-        let (verdict, fields) = self.write(Intent { name, arguments: [of, arguments].concat() }).await?;
+        let (verdict, fields) = self.write(Intent::new(name, [of, arguments].concat())).await?;
         match &*verdict {
             "finished" => self.finished(fields, reply).await.map(Some),
             _ => Ok(None),

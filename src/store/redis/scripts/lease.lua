@@ -5,16 +5,20 @@ local lease, length = ARGV[3], tonumber(ARGV[4])
 
 if lease == '' then
   -- Names come from the clock, so that they are new even where the store has lost its memory.
-  lease = math.max(micros, 1 + (tonumber(call('HGET', counts, 'lease') or 0)))
-  call('HSET', counts, 'lease', lease)
-  call('HSET', lengths, lease, length)
-elseif not is_open(lease) then
+  lease = math.max(micros, 1 + (call('HGET', counts, 'lease') or 0))
+  put(counts, 'lease', lease)
+  put(lengths, lease, length)
+elseif is_open(lease) then
+  length = call('HGET', lengths, lease)
+else
   return { 'lease-over' }
 end
-call('ZADD', leases, now + call('HGET', lengths, lease), lease)
+put(leases, lease, now + length)
 
 lease = tonumber(lease)
-local answer = { 'open', lease }
+local answer, ids = { 'open', lease }, {}
+for at = 5, #ARGV, 2 do ids[#ids + 1] = ARGV[at] end
+look_up(ids)
 for at = 5, #ARGV, 2 do
   local o = running(ARGV[at], tonumber(ARGV[at + 1]))
   if not o then
@@ -25,4 +29,5 @@ for at = 5, #ARGV, 2 do
     save(o)
   end
 end
+finish_script()
 return answer

@@ -1,4 +1,5 @@
--- Does what time has made due. ARGV: ..., limit, the reply of what timed out, the reply of what was lost, how old a draft may be.
+-- Does what time has made due.
+-- ARGV: ..., limit, the reply of what timed out, the reply of what was lost, how old a draft may be.
 
 local limit, timed_out, lost, draft_age = tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6])
 local forgotten, ended, queued, more = {}, {}, {}, 0
@@ -10,17 +11,24 @@ end
 -- Large replies take longer to forget.
 local PIECES_AT_ONCE = 64
 
+local function ids_of(packed, limit)
+  local ids = {}
+  for at = 1, math.min(#packed, limit * 16), 16 do ids[#ids + 1] = packed:sub(at, at + 15) end
+  return ids
+end
+
 local function forget_what_is_due()
   local left, dropped = limit, 0
   while left > 0 and dropped < PIECES_AT_ONCE do
     local name = call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 1)[1]
     if not name then return end
     local ids, at = call('HGET', chunks, name) or '', 1
+    look_up(ids_of(ids, left))
     while at <= #ids and left > 0 and dropped < PIECES_AT_ONCE do
       local id = ids:sub(at, at + 15)
-      local record = call('HGET', operations, id)
-      if record then
-        dropped = dropped + remove(decode(id, record))
+      local o = record_of(id)
+      if o then
+        dropped = dropped + remove(o)
         forgotten[#forgotten + 1] = id
       end
       at, left = at + 16, left - 1
@@ -37,8 +45,9 @@ end
 
 local function end_what_ran_too_long()
   local ids = call('ZRANGEBYSCORE', overdue, '-inf', now, 'LIMIT', 0, limit)
+  look_up(ids)
   for _, id in ipairs(ids) do
-    call('ZREM', overdue, id)
+    drop(overdue, id)
     local o = find(id)
     if o and o.state == RUNNING then end_as(o, 'timed-out', finish(o, FAILED, 0, timed_out)) end
   end
@@ -51,8 +60,8 @@ local function fail_what_was_lost()
     local lease = call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1)[1]
     if not lease then return end
     local members = held_under(tonumber(lease), left)
+    if #members > 0 then call('ZREM', held, unpack(members)) end
     for _, member in ipairs(members) do
-      call('ZREM', held, member)
       local o = find(member:sub(-16))
       if o and o.state == RUNNING and o.lease == tonumber(lease) then
         local answer = fail(o, 'lost', lost)

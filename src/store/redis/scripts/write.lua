@@ -1,30 +1,32 @@
 -- Does many intents in their order, each of them wholly or not at all.
 -- ARGV: ..., then for each intent its name, the number of its arguments, and these.
 
-local intents, introduced = {}, {}
+local intents, entries, introduced, holders = {}, {}, {}, {}
+local NEW = { 'new', now }
 local DRAFT_GONE = { 'error', 'the body was too slow to write' }
 
-function intents.create(id, owner, key, same_request, digest, entry, lease, request)
-  local holder = key ~= '' and call('HGET', keys, key)
-  local existing = holder and call('HGET', operations, holder:sub(1, 16))
-  if existing and not expired(decode('', existing)) then
+function intents.create(id, owner, key, same_request, lease, request, digest, entry)
+  -- Only the first of those that have the same terms brings them.
+  entries[digest] = entries[digest] or entry
+  local holder = key ~= '' and (holders[key] or call('HGET', keys, key))
+  local existing = holder and find(holder:sub(1, 16))
+  if existing then
     if holder:sub(17) ~= same_request then return { 'key-taken' } end
-    return { 'existing', holder:sub(1, 16), existing, now }
+    return { 'existing', existing.id, encode(existing), now }
   end
   if lease ~= '' and not is_open(lease) then return { 'lease-over' } end
 
-  local o = {
-    id = id, state = RUNNING, attempt = 1, failures = 0, created = now, ended = 0, due = 0, terms = digest, size = 0,
-    owner = owner, key = key, failed = '', lease = 0, seq = 0, claim = 0, rest = '',
-  }
+  local o = setmetatable({
+    id = id, state = RUNNING, created = now, terms = digest, owner = owner, key = key, lease = 0, seq = 0,
+  }, ORDINARY)
   -- The first write, which is the one that is refused where there is no room.
-  if not introduced[digest] then call('HSET', terms, digest, entry) end
+  if not introduced[digest] then call('HSET', terms, digest, entries[digest]) end
   introduced[digest] = true
   if request ~= '' and not commit(request) then return DRAFT_GONE end
   use(digest, 1)
   if request ~= '' then
-    o.seq = call('HINCRBY', counts, 'seq', 1)
-    call('HSET', requests, id, request)
+    o.seq, o.in_pieces = next_number('seq'), draft_of(request) and 1 or 0
+    put(requests, id, request)
   end
   if o.seq > 0 and lease == '' then
     o.state, o.attempt = QUEUED, 0
@@ -33,11 +35,14 @@ function intents.create(id, owner, key, same_request, digest, entry, lease, requ
     if lease ~= '' then hold(o, tonumber(lease)) end
     set_out(o)
   end
-  if owner ~= '' then call('ZADD', owned, 0, pack('>I4c0I6', #owner, owner, now) .. id) end
-  if key ~= '' then call('HSET', keys, key, id .. same_request) end
+  list(o, true)
+  if key ~= '' then
+    holders[key] = id .. same_request
+    put(keys, key, holders[key])
+  end
   count(STATES[o.state], 1)
   save(o)
-  return { 'new', now }
+  return NEW
 end
 
 function intents.finish(id, attempt, state, size, body)
@@ -62,11 +67,15 @@ function intents.forget(id, owner)
   return { 'done' }
 end
 
--- A progress begins with its number, so that of two the later is the greater.
+-- The number with which a progress begins: of two, the later is the greater.
+local function number_of(progress)
+  return #progress >= 8 and unpack_fields('>I8', progress) or -1
+end
+
 function intents.report(id, attempt, progress)
   local o, refused = running(id, tonumber(attempt))
   if not o then return refused end
-  if o.rest:sub(1, 8) < progress:sub(1, 8) then
+  if number_of(o.rest) < number_of(progress) then
     o.rest = progress
     save(o)
     changed[#changed + 1] = id
@@ -86,9 +95,21 @@ function intents.hand_back(id, attempt, body)
   return hand_back(o, body) or { 'queued' }
 end
 
-local answers, at = {}, 3
+local function last_argument(at)
+  return at + 1 + ARGV[at + 1]
+end
+
+local existing, at = {}, 3
 while ARGV[at] do
-  local last = at + 1 + ARGV[at + 1]
+  if ARGV[at] ~= 'create' then existing[#existing + 1] = ARGV[at + 2] end
+  at = last_argument(at) + 1
+end
+look_up(existing)
+
+local answers = {}
+at = 3
+while ARGV[at] do
+  local last = last_argument(at)
   local done, answer = pcall(intents[ARGV[at]], unpack(ARGV, at + 2, last))
   if not done then answer = { 'error', type(answer) == 'table' and answer.err or tostring(answer) } end
   answers[#answers + 1] = answer
