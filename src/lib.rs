@@ -104,6 +104,8 @@ pub mod fuzzing;
 
 #[cfg(feature = "config")]
 pub use crate::policy::Config;
+#[cfg(feature = "grpc")]
+pub use crate::policy::OnBudget;
 #[cfg(feature = "durable")]
 pub use crate::{durable::Worker, layer::StoredBody, policy::Execution};
 pub use crate::{

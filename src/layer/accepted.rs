@@ -81,7 +81,7 @@ impl Accepted {
         }
     }
 
-    fn retry_after(&self, terms: &Terms) -> u64 {
+    pub(super) fn retry_after(&self, terms: &Terms) -> u64 {
         let expected = terms.history.expected_remaining(Duration::ZERO);
         retry_after::seconds(expected, Duration::ZERO, self.id.noise())
     }

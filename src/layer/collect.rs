@@ -10,6 +10,8 @@ use http::{HeaderMap, Response, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
+#[cfg(feature = "grpc")]
+use super::grpc::CallHead;
 use crate::{
     http::hop_by_hop,
     operation::{Ending, Failure, Reply, ReplyBuilder},
@@ -29,6 +31,8 @@ pin_project! {
         reply: Option<ReplyBuilder>,
         trailers: Option<HeaderMap>,
         limit: usize,
+        // Of a gRPC reply: what is known of its end from its beginning.
+        call: Option<CallHead>,
     }
 }
 
@@ -36,16 +40,32 @@ impl<B: Body> Collect<B> {
     /// Begins with the head. Where the reply is too large as far as can be told already, returns what to end the
     /// operation with.
     pub(super) fn new(response: Response<B>, policy: &Policy, keep_cookies: bool) -> Result<Self, Reply> {
+        Self::within(policy.max_reply, response, policy, keep_cookies)
+    }
+
+    /// The same, of any size, until that is [limited](Self::limit_to).
+    #[cfg(feature = "grpc")]
+    pub(super) fn of_any_size(response: Response<B>, policy: &Policy, keep_cookies: bool) -> Result<Self, Reply> {
+        Self::within(usize::MAX, response, policy, keep_cookies)
+    }
+
+    /// From now on, a larger reply is too large.
+    #[cfg(feature = "grpc")]
+    pub(super) fn limit_to(self: Pin<&mut Self>, limit: usize) {
+        *self.project().limit = limit;
+    }
+
+    fn within(limit: usize, response: Response<B>, policy: &Policy, keep_cookies: bool) -> Result<Self, Reply> {
         let (mut head, body) = response.into_parts();
         keep_end_to_end(&mut head.headers, keep_cookies);
-        let limit = policy.max_reply;
+        let call = CallHead::of(policy, &head);
         let length = usize::try_from(body.size_hint().lower()).ok().filter(|length| *length <= limit);
         // A body may promise more than it has, so memory is taken for a part of it only.
         let begin = |length: usize| {
             ReplyBuilder::new(Ending::Replied, head.status, &head.headers, length.min(LARGEST_RESERVATION))
         };
         let reply = length.and_then(begin).filter(|reply| reply.size() <= limit).ok_or_else(too_large)?;
-        Ok(Self { body, reply: Some(reply), trailers: None, limit })
+        Ok(Self { body, reply: Some(reply), trailers: None, limit, call })
     }
 }
 
@@ -59,13 +79,18 @@ impl<B: Body> Future for Collect<B> {
             let Some(mut reply) = this.reply.take() else { return Poll::Pending };
             match frame {
                 None => {
+                    if let Some(call) = &this.call {
+                        reply.set_status(call.kept_status(this.trailers.as_ref()));
+                    }
                     let reply = reply.build(this.trailers.as_ref()).filter(|reply| reply.size() <= *this.limit);
                     return Poll::Ready(reply.unwrap_or_else(too_large));
                 }
                 // What came before it may look whole and is not (R6).
                 Some(Err(_)) => return Poll::Ready(Reply::none(Ending::Failed(Failure::ServiceError))),
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if data.remaining() > *this.limit - reply.size() => return Poll::Ready(too_large()),
+                    Ok(data) if data.remaining() > this.limit.saturating_sub(reply.size()) => {
+                        return Poll::Ready(too_large());
+                    }
                     Ok(data) => reply.extend(data),
                     Err(frame) => keep_trailers(this.trailers, frame.into_trailers().ok()),
                 },
@@ -109,5 +134,21 @@ fn keep_trailers(kept: &mut Option<HeaderMap>, trailers: Option<HeaderMap>) {
         // A cookie has no place in a trailer, whoever reads it.
         keep_end_to_end(&mut trailers, false);
         kept.get_or_insert_default().extend(trailers);
+    }
+}
+
+/// Without gRPC there are no calls.
+#[cfg(not(feature = "grpc"))]
+#[derive(Clone, Copy)]
+enum CallHead {}
+
+#[cfg(not(feature = "grpc"))]
+impl CallHead {
+    fn of(_: &Policy, _: &http::response::Parts) -> Option<Self> {
+        None
+    }
+
+    fn kept_status(self, _: Option<&HeaderMap>) -> http::StatusCode {
+        match self {}
     }
 }

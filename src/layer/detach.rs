@@ -15,6 +15,8 @@ use pin_project_lite::pin_project;
 use tracing::{Span, dispatcher, info_span};
 
 use super::{MapServiceError, Route, collect::Collect};
+#[cfg(feature = "grpc")]
+use crate::policy::Policy;
 use crate::{
     hub::{Accepted, Admission, Declined, Permit},
     operation::{Ending, Failure, OperationId, Reply},
@@ -82,6 +84,35 @@ impl<F, RB, M> Call<F, RB, M> {
     fn detach(self: Pin<&mut Self>, run: Run) {
         *self.project().run = Some(run);
     }
+
+    /// Has a reply collected that has begun in line. Whole, it is of the client in line, and may be of any size; it is kept
+    /// only if the call is detached before.
+    #[cfg(feature = "grpc")]
+    pub(super) fn collect(
+        self: Pin<&mut Self>,
+        response: Response<RB>,
+        policy: &Policy,
+        keeps_cookies: bool,
+    ) -> Result<(), Reply>
+    where
+        RB: Body,
+    {
+        let reply = Box::pin(Collect::of_any_size(response, policy, keeps_cookies)?);
+        self.project().stage.set(Stage::Collecting { reply });
+        Ok(())
+    }
+
+    /// Polls a reply that is collected in line.
+    #[cfg(feature = "grpc")]
+    pub(super) fn poll_collected(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply>
+    where
+        RB: Body,
+    {
+        match self.project().stage.project() {
+            StageProjection::Collecting { reply } => reply.as_mut().poll(context),
+            StageProjection::Handling { .. } | StageProjection::Over => Poll::Pending,
+        }
+    }
 }
 
 impl<F, RB, M, E> Detachment<F, RB, M>
@@ -147,7 +178,11 @@ where
                     },
                     Err(error) => return Poll::Ready(super::collect::service_error(this.service_error.map(error))),
                 },
-                StageProjection::Collecting { reply } => return reply.as_mut().poll(context),
+                StageProjection::Collecting { reply } => {
+                    #[cfg(feature = "grpc")]
+                    reply.as_mut().limit_to(operation.route.terms.policy.max_reply);
+                    return reply.as_mut().poll(context);
+                }
                 StageProjection::Over => return Poll::Pending,
             }
         }

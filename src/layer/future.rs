@@ -16,11 +16,13 @@ use tracing::Span;
 
 use super::{
     MapServiceError, ResponseBody, Route,
-    accepted::{Accepted, BY_PREFERENCE},
+    accepted::Accepted,
+    candidate::Candidate,
     detach::{Call, Detachment},
     request_body::{Arrival, Arrived},
+    speech::Speech,
     stored_first::Submission,
-    submission::{Noted, Patience},
+    submission::Patience,
 };
 use crate::{
     http::{
@@ -62,7 +64,7 @@ pub(super) struct Waiting<F, B: Body, RB, M> {
     /// What is to be stored of it, where anything is.
     pub(super) submission: Option<Box<Submission>>,
     /// Absent once it is answered or detached.
-    call: Option<Pin<Box<Call<F, RB, M>>>>,
+    pub(super) call: Option<Pin<Box<Call<F, RB, M>>>>,
     /// The part of the request body that still arrives.
     pub(super) arrival: Option<Arrival<B>>,
     /// Whether that has been too large to detach the request.
@@ -73,7 +75,7 @@ pub(super) struct Waiting<F, B: Body, RB, M> {
     /// The operation that it is about to become.
     pub(super) accepting: Option<Accepting>,
     /// It is being polled; once that is over and this still holds, it has panicked.
-    polling: bool,
+    pub(super) polling: bool,
     /// What to do when the client hangs up. A pointer, because only its maker knows that the call may be spawned.
     hung_up: fn(&mut Self),
 }
@@ -84,25 +86,24 @@ pub(super) struct Client {
     pub(super) origin: Option<Box<str>>,
     pub(super) owner: Option<Owner>,
     /// Whether an answer of the layer's own may have a body: not to `HEAD`.
-    reads_body: bool,
+    pub(super) reads_body: bool,
+    pub(super) speech: Speech,
     /// The span that was current at the call (R11).
     pub(super) span: Span,
 }
 
 impl Client {
     #[inline]
-    pub(super) fn of<B>(route: &Route, noted: Noted, request: &Request<B>, owner: Option<Owner>) -> Self {
+    pub(super) fn of<B>(candidate: &Candidate, request: &Request<B>, owner: Option<Owner>) -> Self {
+        let Candidate { route, patience, speech, .. } = candidate;
         Self {
-            patience: Patience::of(&route.terms.policy, noted, request.headers()),
+            patience: *patience,
             origin: route.hub.settings.origin(request.uri(), request.headers()),
             owner,
             reads_body: request.method() != Method::HEAD,
+            speech: *speech,
             span: current_span(),
         }
-    }
-
-    pub(super) fn body<RB>(&self, document: Bytes) -> ResponseBody<RB> {
-        ResponseBody::document(if self.reads_body { document } else { Bytes::new() })
     }
 }
 
@@ -173,6 +174,10 @@ where
         if self.is_stored_first() {
             return self.poll_stored_first(context);
         }
+        #[cfg(feature = "grpc")]
+        if let Some(caller) = self.client.prefers_operation() {
+            return self.poll_operation(caller, context);
+        }
         let Some(call) = &mut self.call else { return Poll::Pending };
         self.polling = true;
         let answer = call.as_mut().poll_handler(context);
@@ -187,8 +192,7 @@ where
                 // The body may still be made by somebody who looks at the handle.
                 let handle = self.handle.take();
                 self.leave_line();
-                // Whatever the handler answered, another preference might have been answered otherwise.
-                response.headers_mut().append(header::VARY, BY_PREFERENCE);
+                self.client.mark(&mut response);
                 return Poll::Ready(Ok(response.map(|body| ResponseBody::of_call(body, handle))));
             }
         }
@@ -197,7 +201,7 @@ where
     }
 
     /// Ready once the budget is over, and from then on.
-    fn poll_budget(&mut self, context: &Context<'_>) -> Poll<()> {
+    pub(super) fn poll_budget(&mut self, context: &Context<'_>) -> Poll<()> {
         let Some(budget) = self.client.patience.budget else { return Poll::Pending };
         if budget.is_zero() {
             return Poll::Ready(());
@@ -213,13 +217,13 @@ where
         Poll::Ready(())
     }
 
-    fn poll_detach(&mut self, context: &mut Context<'_>) -> Poll<Response<Bytes>> {
+    pub(super) fn poll_detach(&mut self, context: &mut Context<'_>) -> Poll<Response<Bytes>> {
         let policy = &self.route.terms.policy;
         let arrived =
             self.arrival.as_ref().map_or(Arrived::Whole, |body| body.poll_whole(policy.max_request_body, context));
         match arrived {
             Arrived::Whole => match ready!(self.poll_accept(context)) {
-                Ok(accepted) => Poll::Ready(accepted.response(&self.route, &self.client)),
+                Ok(accepted) => Poll::Ready(self.client.accepted(&accepted, &self.route)),
                 Err(declined) => self.decline(declined),
             },
             Arrived::Waiting | Arrived::Failed => Poll::Pending,
@@ -262,7 +266,7 @@ where
     }
 
     fn turn_away(&mut self) -> Response<Bytes> {
-        let response = unavailable(&self.route.terms);
+        let response = self.client.unavailable(&self.route.terms);
         self.leave_line();
         response
     }
@@ -326,13 +330,17 @@ where
 impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
     pub(super) fn operation(&self) -> NewOperation {
         NewOperation {
-            id: self.handle.as_ref().map_or_else(OperationId::random, OperationHandle::id),
+            id: self.operation_id(),
             owner: self.client.owner.clone(),
             terms: Arc::clone(&self.route.terms),
             key: None,
             request: None,
             lease: None,
         }
+    }
+
+    pub(super) fn operation_id(&self) -> OperationId {
+        self.handle.as_ref().map_or_else(OperationId::random, OperationHandle::id)
     }
 
     fn is_stored_first(&self) -> bool {
@@ -378,15 +386,16 @@ fn current_span() -> Span {
     if tracing::dispatcher::has_been_set() { Span::current() } else { Span::none() }
 }
 
-fn unavailable(terms: &Terms) -> Response<Bytes> {
+pub(super) fn unavailable(terms: &Terms) -> Response<Bytes> {
     let mut response = Problem::new(ProblemKind::Unavailable).into_response();
-    let seconds = retry_after::seconds(
-        terms.history.expected_remaining(Duration::ZERO),
-        Duration::ZERO,
-        OperationId::random().noise(),
-    );
-    response.headers_mut().insert(header::RETRY_AFTER, retry_after::value(seconds));
+    response.headers_mut().insert(header::RETRY_AFTER, retry_after::value(ask_again(terms)));
     response
+}
+
+/// In how many seconds one who was turned away may ask again.
+pub(super) fn ask_again(terms: &Terms) -> u64 {
+    let expected = terms.history.expected_remaining(Duration::ZERO);
+    retry_after::seconds(expected, Duration::ZERO, OperationId::random().noise())
 }
 
 impl<F, B: Body, RB, M> fmt::Debug for ResponseFuture<F, B, RB, M> {

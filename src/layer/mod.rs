@@ -1,16 +1,20 @@
 //! The middleware: wraps a service, decides for each request, waits, detaches.
 //!
 //! A request goes [`service`] → [`future`], in line; past its budget → [`detach`], as a task; its client gets what
-//! [`accepted`] writes.
+//! [`accepted`] writes. A gRPC client gets all that in words of its own, from [`grpc`].
 
 mod accepted;
+mod candidate;
 mod collect;
 mod detach;
 mod future;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod request_body;
 mod response_body;
 mod service;
 mod service_error;
+mod speech;
 #[cfg(feature = "durable")]
 mod stored_body;
 #[cfg(feature = "durable")]
@@ -32,6 +36,8 @@ pub(crate) use stored_call::run_stored;
 use tower_layer::Layer;
 use tracing::warn;
 
+#[cfg(feature = "grpc")]
+use crate::longrunning::Methods;
 use crate::{
     hub::Hub,
     policy::{Policy, Routes, Table, Terms},
@@ -47,11 +53,14 @@ pub struct RespondAsyncLayer<M = ServiceErrorProblem> {
 }
 
 /// Which requests may be detached, and on which terms.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Routing {
     table: Table<Arc<Route>>,
     /// For what is not listed and brings a policy of its own, so that what is learnt of it is kept.
     unlisted: Arc<Route>,
+    /// The gRPC calls that may become operations.
+    #[cfg(feature = "grpc")]
+    calls: grpc::Calls,
 }
 
 /// One entry of the policy table, and the hub its operations go to.
@@ -65,15 +74,24 @@ impl RespondAsyncLayer {
     pub(crate) fn new(hub: &Arc<Hub>, routes: &Routes) -> Self {
         let route = |name: Arc<str>, policy: &Policy| {
             let history = hub.history(&name);
-            let terms = Arc::new(Terms::new(name, policy.clone()).with_history(history));
+            // What comes here is of HTTP, whatever else comes to the same path.
+            let policy = Policy { response_type: None, ..policy.clone() };
+            let terms = Arc::new(Terms::new(name, policy).with_history(history));
             if terms.policy.is_durable && !hub.is_shared() {
                 warn!(route = &*terms.name, "nothing is durable without a store outside this process");
             }
             Arc::new(Route { hub: Arc::clone(hub), terms })
         };
-        let routing =
-            Arc::new(Routing { table: routes.map(route), unlisted: route("unlisted".into(), &Policy::default()) });
-        Self { routing, service_error: ServiceErrorProblem }
+        let table = routes.map(route);
+        #[cfg(feature = "grpc")]
+        let calls = grpc::Calls::listed(&table, routes.response_types());
+        let routing = Routing {
+            table,
+            unlisted: route("unlisted".into(), &Policy::default()),
+            #[cfg(feature = "grpc")]
+            calls,
+        };
+        Self { routing: Arc::new(routing), service_error: ServiceErrorProblem }
     }
 
     /// Replaces what stands in for the reply when the service returns an error after the request was detached. While
@@ -83,6 +101,22 @@ impl RespondAsyncLayer {
     #[must_use]
     pub fn map_service_error<M>(self, service_error: M) -> RespondAsyncLayer<M> {
         RespondAsyncLayer { routing: self.routing, service_error }
+    }
+}
+
+#[cfg(feature = "grpc")]
+impl<M> RespondAsyncLayer<M> {
+    /// Lets the calls of these gRPC methods become operations, too: of those that are unary, each on the terms that the
+    /// table has for `POST` and the method's path. All others pass untouched; a method that is listed by its path, and is
+    /// a stream or unknown here, is warned of.
+    ///
+    /// A method whose policy says its [response type](Policy::response_type) need not be among them.
+    #[must_use]
+    pub fn grpc(mut self, methods: &Methods) -> Self {
+        let Routing { table, unlisted, mut calls } = Arc::unwrap_or_clone(self.routing);
+        calls.add_described(&table, methods);
+        self.routing = Arc::new(Routing { table, unlisted, calls });
+        self
     }
 }
 

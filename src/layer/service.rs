@@ -12,10 +12,12 @@ use tower_service::Service;
 
 use super::{
     MapServiceError, RequestBody, ResponseBody, ResponseFuture, Route, Routing, ServiceErrorProblem,
+    candidate::Candidate,
     detach::Call,
     future::{Client, Waiting},
+    speech::Speech,
     stored_first::Submission,
-    submission::Noted,
+    submission::{Noted, Patience},
 };
 use crate::{policy::Policy, run::OperationHandle};
 
@@ -50,6 +52,22 @@ impl<S, M> RespondAsync<S, M> {
         self.inner
     }
 
+    /// What is to be known of a request that may be detached. `None` where it must not be.
+    #[inline]
+    fn candidate<B>(&self, request: &Request<B>) -> Option<Candidate> {
+        #[cfg(feature = "grpc")]
+        if self.routing.calls.take(request) {
+            return self.routing.calls.candidate(request);
+        }
+        let route = self.route(request)?;
+        let noted = Noted::of(request.method(), request.headers());
+        if noted.exchanges || is_under_way(&route, request) {
+            return None;
+        }
+        let patience = Patience::of(&route.terms.policy, noted, request.headers());
+        Some(Candidate { route, noted, patience, speech: Speech::Http })
+    }
+
     /// The route on whose terms the request may be detached. `None` where it must not be.
     fn route<B>(&self, request: &Request<B>) -> Option<Arc<Route>> {
         let listed = self.routing.table.find(request.method(), request.uri().path());
@@ -71,6 +89,7 @@ impl<S, M> RespondAsync<S, M> {
     /// The route under the policy that this one request carries.
     fn overridden(&self, listed: Option<&Arc<Route>>, policy: Policy) -> Arc<Route> {
         let route = listed.unwrap_or(&self.routing.unlisted);
+        let policy = Policy { response_type: None, ..policy };
         Arc::new(Route { hub: Arc::clone(&route.hub), terms: Arc::new(route.terms.with_policy(policy)) })
     }
 }
@@ -94,11 +113,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Some(route) = self.route(&request) else { return self.pass(request) };
-        let noted = Noted::of(request.method(), request.headers());
-        if noted.exchanges || is_under_way(&route, &request) {
-            return self.pass(request);
-        }
+        let Some(candidate) = self.candidate(&request) else { return self.pass(request) };
+        let Candidate { route, noted, .. } = &candidate;
         let mut owner = None;
         // Taken apart only for this, as a request is much to move.
         if let Some(owner_of) = &route.hub.settings.owner_of {
@@ -106,12 +122,12 @@ where
             owner = owner_of(&parts);
             request = Request::from_parts(parts, body);
         }
-        let client = Client::of(&route, noted, &request, owner);
+        let client = Client::of(&candidate, &request, owner);
         let handle = route.terms.policy.handle.then(|| OperationHandle::new(Arc::clone(&route.hub.watchers)));
         if let Some(handle) = &handle {
             request.extensions_mut().insert(handle.clone());
         }
-        let submission = Submission::of(&route, noted.is_keyed, &request);
+        let submission = Submission::of(route, noted.is_keyed, &request);
         let mut arrival = None;
         let request = request.map(|body| RequestBody::watched(body, noted.expects, &mut arrival));
         if let (Some(submission), Some(arrival)) = (&submission, &arrival) {
@@ -119,12 +135,12 @@ where
         }
         // The memory first, so that the call is made in its place.
         let call = Box::write(Box::new_uninit(), Call::new(self.inner.call(request), self.service_error.clone()));
-        ResponseFuture::in_line(Waiting::new(route, call.into(), arrival, client, handle, submission))
+        ResponseFuture::in_line(Waiting::new(candidate.route, call.into(), arrival, client, handle, submission))
     }
 }
 
 /// Whether the request is an operation already, which a worker runs.
-fn is_under_way<B>(route: &Route, request: &Request<B>) -> bool {
+pub(super) fn is_under_way<B>(route: &Route, request: &Request<B>) -> bool {
     #[cfg(feature = "durable")]
     return route.hub.is_shared() && request.extensions().get::<super::stored_call::UnderWay>().is_some();
     #[cfg(not(feature = "durable"))]

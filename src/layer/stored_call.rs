@@ -2,7 +2,7 @@
 
 use std::{error::Error, future::poll_fn, sync::Arc};
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
 use tower_service::Service;
 use tracing::Span;
@@ -39,6 +39,10 @@ pub(crate) fn run_stored<S, RB>(
     let handle =
         claimed.terms.policy.handle.then(|| OperationHandle::claimed(Arc::clone(&hub.watchers), claimed.attempt));
     let mut request = request_of(claimed.request);
+    if claimed.terms.policy.response_type.is_some() {
+        // What some servers of gRPC insist on, and is not kept as it is of one transfer.
+        request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+    }
     request.extensions_mut().insert(UnderWay);
     if let Some(owner) = &claimed.owner {
         request.extensions_mut().insert(owner.clone());

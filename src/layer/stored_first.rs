@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     MapServiceError, ResponseBody, Route,
     accepted::{self, BY_PREFERENCE},
-    future::Waiting,
+    future::{Client, Waiting},
     request_body::{Arrival, Arrived},
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     operation::{self, Given, Key, OperationId, Owner, StoredRequest, Timestamp},
     policy::Limit,
     run::OperationHandle,
-    store::{NewOperation, Part, Snapshot, StoreError},
+    store::{End, NewOperation, Part, Snapshot, StoreError},
     telemetry::{self, Reason},
 };
 
@@ -70,6 +70,8 @@ impl Submission {
         // What was said of this one transfer does not hold for the next.
         hop_by_hop::strip(&mut headers);
         headers.remove(header::EXPECT);
+        #[cfg(feature = "grpc")]
+        headers.remove(crate::longrunning::timeout::GRPC_TIMEOUT);
         Some(Box::new(Self {
             head: StoredRequest::new(request.method().clone(), request.uri().clone(), headers, Bytes::new()),
             is_first: key.is_some() || !hub.has_room(),
@@ -234,7 +236,7 @@ where
     fn refuse(&mut self, kind: Kind) -> Response<ResponseBody<RB>> {
         self.submission = None;
         self.leave_line();
-        Problem::new(kind).into_response().map(|document| self.client.body(document))
+        self.client.refusal(kind).map(|document| self.client.body(document))
     }
 
     fn answer(
@@ -245,8 +247,10 @@ where
     ) -> Response<ResponseBody<RB>> {
         self.submission = None;
         match end {
-            Ok(Some(snapshot)) if snapshot.end.is_some() => self.reply(&snapshot),
-            Ok(Some(snapshot)) => self.accepted_as(&accepted::Accepted::of(&snapshot)),
+            Ok(Some(snapshot)) => match &snapshot.end {
+                Some(end) => self.client.reply(&snapshot, end),
+                None => self.client.pending(&snapshot, &self.route).map(|document| self.client.body(document)),
+            },
             Ok(None) => self.refuse(Kind::NotFound),
             // It is there, whether or not it can be looked at.
             Err(_) => self.accepted_as(&accepted::Accepted::new(id, created)),
@@ -254,28 +258,27 @@ where
     }
 
     fn accepted_as(&self, accepted: &accepted::Accepted) -> Response<ResponseBody<RB>> {
-        accepted.response(&self.route, &self.client).map(|document| self.client.body(document))
+        self.client.accepted(accepted, &self.route).map(|document| self.client.body(document))
     }
+}
 
-    /// The reply of the operation, as if it came from the handler.
-    fn reply(&self, snapshot: &Snapshot) -> Response<ResponseBody<RB>> {
-        let Some(end) = &snapshot.end else { return Response::default() };
-        let absent = absence(end.reply.ending()).filter(|_| end.reply.is_empty());
-        let mut response = match absent {
-            Some(kind) => Problem::new(kind).into_response().map(|document| self.client.body(document)),
-            None => {
-                let given = Given::of(end);
-                let mut headers = given.headers(2);
-                let trailers = given.announced_trailers(&mut headers);
-                let mut response = Response::new(ResponseBody::reply(given.body(), trailers));
-                *response.status_mut() = end.reply.status();
-                *response.headers_mut() = headers;
-                response
-            }
-        };
-        response.headers_mut().append(header::VARY, BY_PREFERENCE);
-        response
-    }
+/// The reply of the operation, as if it came from the handler.
+pub(super) fn reply<RB>(client: &Client, end: &Arc<End>) -> Response<ResponseBody<RB>> {
+    let absent = absence(end.reply.ending()).filter(|_| end.reply.is_empty());
+    let mut response = match absent {
+        Some(kind) => Problem::new(kind).into_response().map(|document| client.body(document)),
+        None => {
+            let given = Given::of(end);
+            let mut headers = given.headers(2);
+            let trailers = given.announced_trailers(&mut headers);
+            let mut response = Response::new(ResponseBody::reply(given.body(), trailers));
+            *response.status_mut() = end.reply.status();
+            *response.headers_mut() = headers;
+            response
+        }
+    };
+    response.headers_mut().append(header::VARY, BY_PREFERENCE);
+    response
 }
 
 /// Waits until the operation has ended, or for so long.

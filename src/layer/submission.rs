@@ -48,6 +48,12 @@ impl Patience {
         if self.respond_async || self.wait.is_some() { Reason::Preference } else { Reason::Budget }
     }
 
+    /// Whether the client has asked for an operation, and gets one.
+    #[cfg(feature = "grpc")]
+    pub(super) fn prefers_operation(&self) -> bool {
+        self.respond_async
+    }
+
     /// `Preference-Applied`, once the request has been detached.
     pub(super) fn applied(&self) -> Option<HeaderValue> {
         prefer::applied(self.respond_async, self.wait)

@@ -14,7 +14,7 @@ use tonic::{
 };
 
 /// The one message of the body, decompressed and at most `limit` bytes long.
-pub(super) fn decode(body: Bytes, encoding: Option<&HeaderValue>, limit: usize) -> Result<Vec<u8>, Status> {
+pub(crate) fn decode(body: Bytes, encoding: Option<&HeaderValue>, limit: usize) -> Result<Vec<u8>, Status> {
     let encoding = match encoding.map(HeaderValue::as_bytes) {
         None | Some(b"identity") => None,
         Some(b"gzip") => Some(CompressionEncoding::Gzip),

@@ -4,6 +4,25 @@
 //! beside the application's own: Google's client libraries, and whoever speaks that protocol, follow operations by it,
 //! whether they were begun over gRPC or over HTTP.
 //!
+//! # Calls that become operations
+//!
+//! [`RespondAsyncLayer::grpc`](crate::RespondAsyncLayer::grpc) names the unary methods whose calls the layer looks after, and
+//! [`Policy::response_type`](crate::Policy::response_type) names more.
+//!
+//! | call | answer |
+//! |---|---|
+//! | with the metadata `prefer: respond-async`, and maybe `wait=N`, over the grace | an `Operation` that is not done, in place of the method's own message |
+//! | the same, within the grace or declined | an `Operation` that is `done`, with the method's own metadata. It is not kept: its name is `NOT_FOUND` from the beginning |
+//! | the same, failed by then | the method's own status |
+//! | without that preference | the method's own message or status, however long it takes |
+//! | the same over the budget, under [`OnBudget::Status`](crate::OnBudget::Status) | `DEADLINE_EXCEEDED`; the metadata `location` and, in the details, a `google.rpc.ResourceInfo` and a `RetryInfo` tell where and when to look for the reply |
+//! | declined, where the policy says [`Unavailable`](crate::AtLimit::Unavailable) | `RESOURCE_EXHAUSTED` with a `RetryInfo` |
+//!
+//! Where `grpc-timeout` is shorter than the budget or the grace, the answer comes before it. Streams, methods of unknown
+//! types and gRPC-Web pass untouched.
+//!
+//! # The service
+//!
 //! | method | answer |
 //! |---|---|
 //! | `GetOperation` | the operation as it is now |
@@ -25,7 +44,7 @@
 //! [problem](crate::problem), such as `TIMED_OUT`.
 
 mod generated;
-mod message;
+pub(crate) mod message;
 mod metadata;
 mod methods;
 pub(crate) mod name;

@@ -18,7 +18,10 @@ pub(crate) fn of(snapshot: &Snapshot) -> Operation {
         name: name::of(snapshot.id),
         metadata: Some(metadata::of(snapshot)),
         done: snapshot.end.is_some(),
-        result: snapshot.end.as_ref().map(|end| outcome::of(end, &snapshot.terms.policy)),
+        result: snapshot
+            .end
+            .as_ref()
+            .map(|end| outcome::of(end, &snapshot.terms.policy, snapshot.terms.policy.max_reply)),
     }
 }
 
@@ -39,13 +42,14 @@ pub(crate) fn accepted(
     Operation { name: name::of(id), metadata: Some(metadata::packed(&metadata)), done: false, result: None }
 }
 
-/// An operation that was done before it had to be accepted, so that nothing is known of it but its reply.
+/// An operation that was done before it had to be accepted, so that nothing is known of it but its reply, which may be of
+/// any size.
 pub(crate) fn in_line(id: OperationId, terms: &Terms, reply: &Arc<Reply>) -> Operation {
     Operation {
         name: name::of(id),
         metadata: Some(metadata::packed(&begun(terms, reply.state()))),
         done: true,
-        result: Some(outcome::of(reply, &terms.policy)),
+        result: Some(outcome::of(reply, &terms.policy, usize::MAX)),
     }
 }
 

@@ -20,15 +20,16 @@ use crate::{
 
 const GRPC_ENCODING: &str = "grpc-encoding";
 
-/// The result of an operation that has ended with this reply under this policy.
-pub(super) fn of<R>(kept: &Arc<R>, policy: &Policy) -> Result
+/// The result of an operation that has ended with this reply under this policy. A message of more than `max_message` bytes
+/// is not read.
+pub(super) fn of<R>(kept: &Arc<R>, policy: &Policy, max_message: usize) -> Result
 where
     R: AsRef<Reply> + Send + Sync + 'static,
 {
     let reply = (**kept).as_ref();
     match (status::of_absence(reply.ending()), &policy.response_type) {
         (Some(absence), _) => Result::Error(absence),
-        (None, Some(response_type)) => of_call(&Given::of(kept), response_type, policy.max_reply),
+        (None, Some(response_type)) => of_call(&Given::of(kept), response_type, max_message),
         (None, None) => of_response(&Given::of(kept), reply.status()),
     }
 }

@@ -50,10 +50,9 @@ pub(super) fn code(status: StatusCode) -> Code {
     }
 }
 
-/// The code that a reply ended with, in its trailers or, where there is nothing else, in its header. A reply without one
-/// is unknown to have succeeded.
-pub(crate) fn code_of(headers: &HeaderMap, trailers: Option<&HeaderMap>) -> Code {
-    said(headers, trailers).map_or(Code::Unknown, |(code, _)| code)
+/// The code that a reply ended with, where these fields of its header or its trailers say it.
+pub(crate) fn code_in(fields: &HeaderMap) -> Option<Code> {
+    fields.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
 }
 
 /// What a reply ended with, as a status with its details.
@@ -75,17 +74,32 @@ pub(super) fn of_reply(headers: &HeaderMap, trailers: Option<&HeaderMap>) -> pb:
 }
 
 fn said<'a>(headers: &'a HeaderMap, trailers: Option<&'a HeaderMap>) -> Option<(Code, &'a HeaderMap)> {
-    let said =
-        |fields: &'a HeaderMap| fields.get(Status::GRPC_STATUS).map(|code| (Code::from_bytes(code.as_bytes()), fields));
+    let said = |fields: &'a HeaderMap| code_in(fields).map(|code| (code, fields));
     trailers.and_then(said).or_else(|| said(headers))
 }
 
 /// Why an operation has no reply of its handler. `None` where it has one.
-pub(super) fn of_absence(ending: Ending) -> Option<pb::Status> {
-    absence(ending).map(|kind| {
-        let code = if ending == Ending::Canceled { Code::Cancelled } else { code(kind.status()) };
-        pb::Status { code: code.into(), message: kind.title().into(), details: vec![info(kind)] }
+pub(crate) fn of_absence(ending: Ending) -> Option<pb::Status> {
+    absence(ending).map(|kind| match ending {
+        Ending::Canceled => pb::Status { code: Code::Cancelled.into(), ..of_problem(kind) },
+        _ => of_problem(kind),
     })
+}
+
+/// What is a problem of this kind over HTTP.
+pub(crate) fn of_problem(kind: problem::Kind) -> pb::Status {
+    pb::Status { code: code(kind.status()).into(), message: kind.title().into(), details: vec![info(kind)] }
+}
+
+/// The status of a call that ends so; never as unavailable, which clients take for leave to send it again.
+pub(crate) fn of_call(mut status: pb::Status) -> Status {
+    let code = match Code::from(status.code) {
+        Code::Unavailable => Code::Aborted,
+        code => code,
+    };
+    status.code = code.into();
+    let details = status.encode_to_vec().into();
+    Status::with_details(code, status.message, details)
 }
 
 fn info(kind: problem::Kind) -> Any {
@@ -138,15 +152,5 @@ mod tests {
             let expected = Code::from_i32(number);
             assert_eq!(code(http_status(expected)), expected);
         }
-    }
-
-    #[test]
-    fn trailers_say_more_than_the_header() {
-        let fields = |code: &'static str| HeaderMap::from_iter([(Status::GRPC_STATUS, code.parse().unwrap())]);
-        assert_eq!(code_of(&fields("5"), Some(&fields("0"))), Code::Ok);
-        assert_eq!(code_of(&fields("5"), Some(&HeaderMap::new())), Code::NotFound);
-        assert_eq!(code_of(&fields("5"), None), Code::NotFound);
-        assert_eq!(code_of(&HeaderMap::new(), None), Code::Unknown);
-        assert_eq!(code_of(&fields("17"), None), Code::Unknown);
     }
 }

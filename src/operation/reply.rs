@@ -81,6 +81,11 @@ impl ReplyBuilder {
         }
     }
 
+    /// The status, where it is known at the end only.
+    pub(crate) fn set_status(&mut self, status: StatusCode) {
+        self.status = status;
+    }
+
     /// What it takes in memory so far, as the limits count it.
     pub(crate) fn size(&self) -> usize {
         self.packed.len()

@@ -25,6 +25,18 @@ pub enum OnDisconnect {
     Detach,
 }
 
+/// What happens to a gRPC call that exceeds its budget though its client does not know of operations.
+#[cfg(feature = "grpc")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnBudget {
+    /// It stays in line until it is answered, as without the layer.
+    #[default]
+    InLine,
+    /// It ends with `DEADLINE_EXCEEDED`, whose details name the operation as which its work goes on.
+    Status,
+}
+
 /// What becomes of an operation whose process dies.
 #[cfg(feature = "durable")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

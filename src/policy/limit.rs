@@ -22,7 +22,8 @@ pub enum AtLimit {
     /// The client waits for the reply, as it would without the layer.
     #[default]
     StayInLine,
-    /// The handler is dropped and the client gets `503 Service Unavailable` with `Retry-After`.
+    /// The handler is dropped and the client gets `503 Service Unavailable` with `Retry-After`; over gRPC,
+    /// `RESOURCE_EXHAUSTED` with a `google.rpc.RetryInfo`.
     Unavailable,
 }
 

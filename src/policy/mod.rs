@@ -5,6 +5,8 @@ mod choices;
 mod config;
 mod limit;
 mod methods;
+#[cfg(feature = "grpc")]
+mod protobuf_names;
 #[cfg(feature = "durable")]
 mod record;
 mod route_errors;
@@ -18,10 +20,14 @@ use ::http::Method;
 
 #[cfg(feature = "durable")]
 pub use choices::Execution;
+#[cfg(feature = "grpc")]
+pub use choices::OnBudget;
 pub use choices::{Completion, OnDisconnect};
 #[cfg(feature = "config")]
 pub use config::Config;
 pub use limit::{AtLimit, Limit};
+#[cfg(feature = "grpc")]
+pub(crate) use protobuf_names::is_method_path;
 pub use route_errors::{RouteError, RoutesErrors};
 pub use routes::{Routes, RoutesBuilder};
 pub(crate) use table::Table;
@@ -67,6 +73,8 @@ pub struct Policy {
     pub(crate) completion: Completion,
     pub(crate) follow_created: bool,
     pub(crate) on_disconnect: OnDisconnect,
+    #[cfg(feature = "grpc")]
+    pub(crate) on_budget: OnBudget,
     /// The message type of a gRPC method's replies. What has one is a gRPC call, wherever its terms go.
     pub(crate) response_type: Option<Arc<str>>,
     pub(crate) handle: bool,
@@ -94,6 +102,8 @@ impl Default for Policy {
             completion: Completion::default(),
             follow_created: false,
             on_disconnect: OnDisconnect::default(),
+            #[cfg(feature = "grpc")]
+            on_budget: OnBudget::default(),
             response_type: None,
             handle: false,
             is_durable: false,
@@ -297,6 +307,30 @@ impl Policy {
     #[must_use]
     pub fn handle(mut self, handle: bool) -> Self {
         self.handle = handle;
+        self
+    }
+}
+
+/// What holds for gRPC methods alone.
+#[cfg(feature = "grpc")]
+impl Policy {
+    /// What happens to a gRPC call that exceeds its budget, and whose client has not said `prefer: respond-async`.
+    ///
+    /// Default: [`OnBudget::InLine`].
+    #[must_use]
+    pub fn on_budget(mut self, on_budget: OnBudget) -> Self {
+        self.on_budget = on_budget;
+        self
+    }
+
+    /// The full name of the message that a gRPC method replies with, such as `renders.v1.Picture`, for a method that no
+    /// descriptor set tells of. It says, too, that neither side of the method is a stream.
+    ///
+    /// For a route whose pattern is the method's path, such as `/renders.v1.Renders/Render`; for any other, it is an error
+    /// when the table is built. Default: what the [descriptor sets](crate::RespondAsyncLayer::grpc) say.
+    #[must_use]
+    pub fn response_type(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.response_type = Some(name.into());
         self
     }
 }

@@ -1,9 +1,13 @@
 //! What can be wrong with a table of routes, said for every route at once.
 
 use std::fmt;
+#[cfg(feature = "grpc")]
+use std::sync::Arc;
 
 use matchit::InsertError;
 
+#[cfg(feature = "grpc")]
+use super::protobuf_names::{is_full_name, is_method_path};
 use super::{Policy, methods::MethodSet};
 
 /// All that is wrong with a table of routes: with its default policy, then with the routes in their order. It is shown
@@ -112,6 +116,12 @@ pub(super) enum RouteFault {
     NoMethods,
     #[error("{rule} must be more than zero")]
     Zero { rule: &'static str },
+    #[cfg(feature = "grpc")]
+    #[error("response_type is the name of a message such as \"renders.v1.Picture\", not {name:?}")]
+    NoMessageType { name: Arc<str> },
+    #[cfg(feature = "grpc")]
+    #[error("response_type is for the path of one gRPC method, such as \"/renders.v1.Renders/Render\"")]
+    NoMethodPath,
     #[error("{methods} {} already listed for this path in routes[{with}]", is_or_are(methods))]
     SameMethods { methods: MethodSet, with: usize },
 }
@@ -127,6 +137,22 @@ impl RouteFault {
         ];
         let zero = zero.into_iter().filter(|(_, is_zero)| *is_zero).map(|(rule, _)| Self::Zero { rule });
         policy.methods.is_empty().then_some(Self::NoMethods).into_iter().chain(zero)
+    }
+
+    /// What is wrong with a policy for this pattern; `None`: for every path.
+    #[cfg(feature = "grpc")]
+    pub(super) fn of_place(policy: &Policy, pattern: Option<&str>) -> impl Iterator<Item = Self> + use<> {
+        let name = policy.response_type.as_ref();
+        let misplaced = name.is_some() && !pattern.is_some_and(is_method_path);
+        let nameless =
+            name.filter(|name| !is_full_name(name)).map(|name| Self::NoMessageType { name: Arc::clone(name) });
+        misplaced.then_some(Self::NoMethodPath).into_iter().chain(nameless)
+    }
+
+    /// What is wrong with a policy for this pattern: nothing more than with the policy.
+    #[cfg(not(feature = "grpc"))]
+    pub(super) fn of_place(_: &Policy, _: Option<&str>) -> impl Iterator<Item = Self> + use<> {
+        std::iter::empty()
     }
 }
 

@@ -53,6 +53,12 @@ impl Routes {
             make(name, policy)
         })
     }
+
+    /// The paths of the gRPC methods whose type of reply is said here, each with that.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn response_types(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.0.listed().filter_map(|(path, policy)| Some((path, policy.response_type.as_ref()?)))
+    }
 }
 
 /// The policy for every path. One that [`RoutesBuilder::build`] refuses is logged as an error and holds for no path.
@@ -107,17 +113,18 @@ impl RoutesBuilder {
     ///
     /// Says all that is wrong. With a policy: it holds for no method, or its longest run time, its retention or its
     /// largest reply is zero. With a route's pattern: it cannot be read, no path can match it, it conflicts with another
-    /// (`/{id}` and `/{name}`), or it is already listed for the same method.
+    /// (`/{id}` and `/{name}`), or it is already listed for the same method, or it is no gRPC method's path and its policy
+    /// has a response type.
     pub fn build(self) -> Result<Routes, RoutesErrors> {
         let mut table = Table::default();
         let mut errors = Vec::new();
         if let Some(policy) = self.default {
             let error = |fault| RouteError { place: RoutePlace::Default, fault };
-            errors.extend(RouteFault::all_of(&policy).map(error));
+            errors.extend(RouteFault::all_of(&policy).chain(RouteFault::of_place(&policy, None)).map(error));
             table.set_default(policy.methods.clone(), policy);
         }
         for Route { position, pattern, policy } in self.routes {
-            let faults = RouteFault::all_of(&policy);
+            let faults = RouteFault::all_of(&policy).chain(RouteFault::of_place(&policy, Some(&pattern)));
             let unlisted = table.insert(position, &pattern, policy.methods.clone(), policy).err();
             let error = |fault| RouteError { place: RoutePlace::Listed { position, pattern: pattern.clone() }, fault };
             errors.extend(unlisted.into_iter().chain(faults).map(error));
@@ -251,6 +258,24 @@ routes[18], "/nothing?": max_reply must be more than zero"#;
         assert_eq!(errors.to_string(), expected.trim_start());
         let places: Vec<_> = errors.iter().map(|error| (error.position(), error.pattern())).collect();
         assert_eq!(places[..2], [(None, None), (Some(1), Some("reports"))]);
+    }
+
+    #[cfg(feature = "grpc")]
+    #[test]
+    fn a_response_type_is_for_one_grpc_method() {
+        let policy = |name: &str| Policy::new().response_type(name);
+        let errors = Routes::builder()
+            .route("/renders.v1.Renders/Render", policy("renders.v1.Picture"))
+            .route("/renders.v1.Renders/Draw", policy(".renders.v1.Picture"))
+            .route("/renders.v1.Renders/{method}", policy("renders.v1.Picture"))
+            .otherwise(policy("renders.v1.Picture"))
+            .build()
+            .unwrap_err();
+        let expected = r#"
+the default policy: response_type is for the path of one gRPC method, such as "/renders.v1.Renders/Render"
+routes[1], "/renders.v1.Renders/Draw": response_type is the name of a message such as "renders.v1.Picture", not ".renders.v1.Picture"
+routes[2], "/renders.v1.Renders/{method}": response_type is for the path of one gRPC method, such as "/renders.v1.Renders/Render""#;
+        assert_eq!(errors.to_string(), expected.trim_start());
     }
 
     #[test]

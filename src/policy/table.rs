@@ -56,6 +56,18 @@ impl<T> Table<T> {
         self.default.as_ref().filter(|entry| entry.methods.contains(method)).map(|entry| &entry.value)
     }
 
+    /// The patterns that are paths: they have no parameters.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn literals(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.patterns.iter().map(|pattern| &pattern.text).filter(|text| !text.contains('{'))
+    }
+
+    /// The values of all listed routes, each with its pattern.
+    #[cfg(feature = "grpc")]
+    pub(super) fn listed(&self) -> impl Iterator<Item = (&Arc<str>, &T)> {
+        self.patterns.iter().flat_map(|Pattern { text, entries }| entries.iter().map(move |entry| (text, &entry.value)))
+    }
+
     /// The same table with what `make` makes of each pattern (`None`: the default) and value.
     pub(crate) fn map<U>(&self, mut make: impl FnMut(Option<&Arc<str>>, &T) -> U) -> Table<U> {
         let mut entry = |pattern: Option<&Arc<str>>, entry: &Entry<T>| Entry {

@@ -24,6 +24,7 @@ mod work;
 mod stage;
 
 mod beside;
+mod calls;
 mod list;
 mod longrunning;
 mod replicas;

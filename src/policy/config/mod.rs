@@ -74,6 +74,8 @@ use value::Value;
 /// | `at_limit` | `"stay-in-line"` or `"unavailable"`; or a table that says it for some of `operations`, `operations_per_owner`, `kept_replies` and `request_body` |
 /// | `completion` | `"see-other"`, `"found"` or `"replay"` |
 /// | `on_disconnect` | `"cancel"` or `"detach"` |
+/// | `on_budget` | `"in-line"` or `"status"`, with the feature `grpc` |
+/// | `response_type` | the message type of a gRPC method, such as `"renders.v1.Picture"`, with the feature `grpc` |
 /// | `execution` | `"detached"` or `"durable"`, with the feature `durable` |
 /// | `max_attempts` | a whole number, at least 1, with the feature `durable` |
 /// | `backoff` | a duration, with the feature `durable` |

@@ -4,6 +4,8 @@ use ::http::Method;
 
 #[cfg(feature = "durable")]
 use super::scalars::count;
+#[cfg(feature = "grpc")]
+use super::scalars::message_type;
 use super::{
     place::{Fields, Place, Read},
     scalars::{
@@ -13,6 +15,8 @@ use super::{
     spelling::{did_you_mean, nearest},
     value::Value,
 };
+#[cfg(feature = "grpc")]
+use crate::policy::OnBudget;
 use crate::policy::{AtLimit, Completion, Limit, OnDisconnect, Policy, limit::AtLimits, methods::MethodSet};
 
 const AT_LIMIT: [(&str, AtLimit); 2] = [("stay-in-line", AtLimit::StayInLine), ("unavailable", AtLimit::Unavailable)];
@@ -21,6 +25,9 @@ const COMPLETION: [(&str, Completion); 3] =
     [("see-other", Completion::SeeOther), ("found", Completion::Found), ("replay", Completion::Replay)];
 
 const ON_DISCONNECT: [(&str, OnDisconnect); 2] = [("cancel", OnDisconnect::Cancel), ("detach", OnDisconnect::Detach)];
+
+#[cfg(feature = "grpc")]
+const ON_BUDGET: [(&str, OnBudget); 2] = [("in-line", OnBudget::InLine), ("status", OnBudget::Status)];
 
 #[cfg(feature = "durable")]
 const EXECUTION: [(&str, bool); 2] = [("detached", false), ("durable", true)];
@@ -44,6 +51,11 @@ pub(super) fn policy(fields: &mut Fields<'_>, base: &Policy) -> Policy {
     fields.set("follow_created", &mut policy.follow_created, flag);
     fields.set("on_disconnect", &mut policy.on_disconnect, |place| choice(place, &ON_DISCONNECT));
     fields.set("handle", &mut policy.handle, flag);
+    #[cfg(feature = "grpc")]
+    {
+        fields.set("on_budget", &mut policy.on_budget, |place| choice(place, &ON_BUDGET));
+        fields.set_some("response_type", &mut policy.response_type, message_type);
+    }
     #[cfg(feature = "durable")]
     {
         fields.set("execution", &mut policy.is_durable, |place| choice(place, &EXECUTION));

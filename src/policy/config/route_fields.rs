@@ -95,6 +95,10 @@ fn write_down(error: &RouteError, listed: &[Place<'_>]) {
     let Some(place) = listed.get(*position) else { return };
     match fault {
         RouteFault::NoMethods | RouteFault::Zero { .. } => {}
+        #[cfg(feature = "grpc")]
+        RouteFault::NoMethodPath => place.wrong_at("response_type", fault),
+        #[cfg(feature = "grpc")]
+        RouteFault::NoMessageType { .. } => {}
         RouteFault::SameMethods { .. } => place.wrong_at("methods", fault),
         _ => place.wrong_at("path", format_args!("{fault}; found {pattern:?}")),
     }

@@ -1,5 +1,7 @@
 //! Reads single values: yes or no, counts, sizes, durations and choices between words.
 
+#[cfg(feature = "grpc")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
@@ -8,6 +10,8 @@ use super::{
     units::{self, Unreadable},
     value::Value,
 };
+#[cfg(feature = "grpc")]
+use crate::policy::protobuf_names::is_full_name;
 
 const A_DURATION: &str = r#"a duration such as "300ms""#;
 const A_DURATION_OR_NEVER: &str = r#"a duration such as "300ms" or "never""#;
@@ -90,6 +94,15 @@ pub(super) fn count(place: &Place<'_>) -> Read<usize> {
             usize::try_from(*number).map_err(|_| place.expected_because(A_COUNT, Unreadable::OutOfRange))
         }
         _ => Err(place.expected(A_COUNT)),
+    }
+}
+
+/// The full name of a message.
+#[cfg(feature = "grpc")]
+pub(super) fn message_type(place: &Place<'_>) -> Read<Arc<str>> {
+    match place.value() {
+        Value::Text(name) if is_full_name(name) => Ok(name.as_str().into()),
+        _ => Err(place.expected(r#"the name of a message such as "renders.v1.Picture""#)),
     }
 }
 

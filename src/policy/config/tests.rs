@@ -155,6 +155,26 @@ fn execution_is_configured_like_the_rest() {
     assert!(wrong.contains("defaults.execution") && wrong.contains("defaults.max_attempts"), "{wrong}");
 }
 
+#[cfg(feature = "grpc")]
+#[test]
+fn grpc_methods_are_configured_like_the_rest() {
+    let config: Config = toml::from_str(
+        "[defaults]\non_budget = 'status'\n\
+         [[routes]]\npath = '/renders.v1.Renders/Render'\nresponse_type = 'renders.v1.Picture'",
+    )
+    .unwrap();
+    let policy = Policy::new().on_budget(crate::OnBudget::Status).response_type("renders.v1.Picture");
+    assert_eq!(config.routes(), Routes::builder().route("/renders.v1.Renders/Render", policy).build().unwrap());
+
+    let wrong = "[defaults]\non_budget = 'inline'\n[[routes]]\npath = '/a.B/{c}'\nresponse_type = 'a.D'\n\
+                 [[routes]]\npath = '/a.B/C'\nresponse_type = '/a.D'";
+    let expected = r#"
+defaults.on_budget: expected "in-line" or "status", found "inline"; did you mean "in-line"?
+routes[1].response_type: expected the name of a message such as "renders.v1.Picture", found "/a.D"
+routes[0].response_type: response_type is for the path of one gRPC method, such as "/renders.v1.Renders/Render""#;
+    assert_eq!(toml::from_str::<Config>(wrong).unwrap_err().to_string().trim_end(), expected.trim_start());
+}
+
 #[test]
 fn every_key_is_read_alike_from_toml_yaml_and_json() {
     assert_eq!(toml::from_str::<Config>(TOML).unwrap(), expected());

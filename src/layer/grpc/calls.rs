@@ -1,0 +1,129 @@
+//! Which calls may become operations: those of unary methods whose type of reply is known, where a policy holds for them.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+
+use http::{Method, Request, header};
+use tracing::warn;
+
+use super::caller::{self, Caller};
+use crate::{
+    layer::{
+        Route,
+        candidate::Candidate,
+        service::is_under_way,
+        speech::Speech,
+        submission::{Noted, Patience},
+    },
+    longrunning::{Method as Described, Methods},
+    policy::{OnDisconnect, Policy, Table, Terms, is_method_path},
+};
+
+/// The methods whose calls may become operations, by their paths.
+#[derive(Clone, Debug, Default)]
+pub(in crate::layer) struct Calls(HashMap<Arc<str>, Arc<Route>>);
+
+impl Calls {
+    /// The methods of these paths, with the types of their replies.
+    pub(in crate::layer) fn listed<'a>(
+        table: &Table<Arc<Route>>,
+        methods: impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)>,
+    ) -> Self {
+        let mut calls = Self::default();
+        for (path, response_type) in methods {
+            calls.add(table, Arc::clone(path), response_type);
+        }
+        calls
+    }
+
+    /// Adds the method at this path, on the terms that the table has for it. What is known of it already stays.
+    fn add(&mut self, table: &Table<Arc<Route>>, path: Arc<str>, response_type: &Arc<str>) {
+        let (Some(route), Entry::Vacant(free)) = (table.find(&Method::POST, &path), self.0.entry(path)) else { return };
+        let history = route.hub.history(free.key());
+        let terms = Terms::new(Arc::clone(free.key()), typed(&route.terms.policy, response_type)).with_history(history);
+        let hub = Arc::clone(&route.hub);
+        free.insert(Arc::new(Route { hub, terms: Arc::new(terms) }));
+    }
+
+    /// Adds the unary methods of which descriptor sets tell, and warns of those that are listed by their paths and stay in
+    /// line all the same.
+    pub(in crate::layer) fn add_described(&mut self, table: &Table<Arc<Route>>, methods: &Methods) {
+        for (path, method) in methods.iter() {
+            if let Described::Unary { response_type } = method {
+                self.add(table, path.into(), response_type);
+            }
+        }
+        for path in table.literals().filter(|path| !self.0.contains_key(&***path)) {
+            match methods.get(path) {
+                Some(_) => warn!(route = &**path, "calls of a streaming method pass untouched"),
+                None if is_meant_for_grpc(path, methods) => {
+                    warn!(route = &**path, "calls stay in line, because the type of the method's replies is unknown");
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Whether the request is for this table to decide on.
+    #[inline]
+    pub(in crate::layer) fn take<B>(&self, request: &Request<B>) -> bool {
+        !self.0.is_empty() && request.method() == Method::POST && is_call(request)
+    }
+
+    /// What is to be known of a call that may become an operation. `None` where nothing could make it one.
+    pub(in crate::layer) fn candidate<B>(&self, request: &Request<B>) -> Option<Candidate> {
+        let listed = self.0.get(request.uri().path())?;
+        let own;
+        let route = match request.extensions().get::<Policy>() {
+            None => listed,
+            Some(policy) if policy.takes(&Method::POST) => {
+                own = overridden(listed, policy)?;
+                &own
+            }
+            Some(_) => return None,
+        };
+        let headers = request.headers();
+        let noted = Noted::of(request.method(), headers);
+        let patience = caller::patience(&route.terms.policy, noted, headers);
+        if !may_detach(route, noted, patience) || is_under_way(route, request) {
+            return None;
+        }
+        let speech = Speech::Grpc(Caller::of(patience, headers));
+        Some(Candidate { route: Arc::clone(route), noted, patience, speech })
+    }
+}
+
+/// The route under the policy that one call carries.
+fn overridden(listed: &Route, policy: &Policy) -> Option<Arc<Route>> {
+    let policy = typed(policy, listed.terms.policy.response_type.as_ref()?);
+    Some(Arc::new(Route { hub: Arc::clone(&listed.hub), terms: Arc::new(listed.terms.with_policy(policy)) }))
+}
+
+fn typed(policy: &Policy, response_type: &Arc<str>) -> Policy {
+    Policy { response_type: Some(Arc::clone(response_type)), ..policy.clone() }
+}
+
+/// Whether anything can make the call an operation, or its handler is to have a handle.
+fn may_detach(Route { hub, terms }: &Route, noted: Noted, patience: Patience) -> bool {
+    let policy = &terms.policy;
+    patience.budget.is_some()
+        || policy.handle
+        || policy.on_disconnect == OnDisconnect::Detach
+        || (noted.is_keyed && policy.honor_idempotency_key)
+        || (policy.is_durable && hub.is_shared() && !hub.has_room())
+}
+
+/// Whether it is a call whose messages are of Protocol Buffers, and not for a browser (gRPC-Web).
+fn is_call<B>(request: &Request<B>) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| matches!(value.as_bytes(), b"application/grpc" | b"application/grpc+proto"))
+}
+
+/// Whether the path is listed for a gRPC method: one of a known service, or with a package.
+fn is_meant_for_grpc(path: &str, methods: &Methods) -> bool {
+    let service = path.rsplit_once('/').map_or(path, |(service, _)| service);
+    let is_known = || methods.iter().any(|(path, _)| path.rsplit_once('/').is_some_and(|(known, _)| known == service));
+    is_method_path(path) && (service.contains('.') || is_known())
+}

@@ -1,0 +1,12 @@
+//! Calls of an application's own methods, and what the layer makes of them.
+
+mod stage;
+mod studio;
+
+mod compression;
+mod durable;
+mod keys;
+mod monitor;
+mod opt_in;
+mod passing;
+mod without;
