@@ -146,6 +146,7 @@ fn keep_trailers(kept: &mut Option<HeaderMap>, trailers: Option<HeaderMap>) {
 
 /// Without gRPC there are no calls.
 #[cfg(not(feature = "grpc"))]
+#[derive(Clone, Copy)]
 enum CallHead {}
 
 #[cfg(not(feature = "grpc"))]
@@ -154,7 +155,7 @@ impl CallHead {
         None
     }
 
-    fn kept_status(&self, _: Option<&HeaderMap>) -> http::StatusCode {
-        match *self {}
+    fn kept_status(self, _: Option<&HeaderMap>) -> http::StatusCode {
+        match self {}
     }
 }

@@ -24,7 +24,7 @@ impl CallHead {
     }
 
     /// The status under which the reply is kept.
-    pub(in crate::layer) fn kept_status(&self, trailers: Option<&HeaderMap>) -> StatusCode {
+    pub(in crate::layer) fn kept_status(self, trailers: Option<&HeaderMap>) -> StatusCode {
         match trailers.and_then(code_in).or(self.grpc) {
             Some(code) => http_status(code),
             // What stands in front of the service may have answered, in HTTP.
