@@ -92,12 +92,10 @@ impl OperationsBuilder {
         self
     }
 
-    /// How many operations of one owner may run at once, at least 1; without a limit by default. At it, what is not durable
-    /// is not detached, and what is durable is queued.
+    /// How many operations of one owner may run at once, at least 1; without a limit by default.
     ///
-    /// What a worker of this process runs counts, but is not held to it: that was accepted before, and
-    /// a worker cannot tell the store to leave an owner out. There the store gives owners turns, and the worker's
-    /// concurrency is the limit.
+    /// What a worker of this process runs counts, but is not held to it: that was accepted before, and a worker cannot tell
+    /// the store to leave an owner out. There the store gives owners turns, and the worker's concurrency is the limit.
     pub fn max_operations_per_owner(mut self, operations: usize) -> Self {
         self.max_operations_per_owner = operations;
         self
