@@ -132,11 +132,12 @@ async fn what_could_not_be_stopped_is_interrupted_by_the_end() {
 async fn a_panic_of_the_store_costs_a_heartbeat_and_no_more() {
     let faulty = Faulty::at_ends(|_| None);
     let mut renewals = faulty.renewals.subscribe();
-    let settings = ReplicaSettings { lease: Duration::from_secs(3), max_waiting_bytes: 100 };
+    // Long, so that a busy machine is not late for the next one.
+    let settings = ReplicaSettings { lease: Duration::from_secs(9), max_waiting_bytes: 100 };
     let replica = Replica::start(Arc::new(faulty), settings, Arc::new(drop)).unwrap();
     let attempt = run(&replica, false).await;
     let lease = replica.lease().await;
-    renewals.wait_for(|renewals| *renewals == 3).await.unwrap();
+    renewals.wait_for(|renewals| *renewals >= 2).await.unwrap();
     assert_eq!(replica.lease().await, lease);
     let found = replica.store().read(attempt.operation, None, Part::Status).await.unwrap().unwrap();
     assert_eq!(found.state(), State::Running);
