@@ -1,6 +1,9 @@
 //! What operators see: `tracing` events for what happens to operations and, with the feature `metrics`, numbers.
 
-use std::time::Duration;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use tracing::{debug, info};
 
@@ -10,6 +13,11 @@ use crate::{
     policy::{Limit, Terms},
     store::{Counts, Finished},
 };
+
+/// Tells, or does not: a subscriber that panics must not keep its caller from going on.
+pub(crate) fn quietly(tell: impl FnOnce()) {
+    let _told = catch_unwind(AssertUnwindSafe(tell));
+}
 
 /// Why a request was detached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

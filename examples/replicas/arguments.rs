@@ -3,11 +3,11 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub(crate) const USAGE: &str = "\
-usage: replicas --role api|worker|both --store sqlite:PATH|postgres://...|redis://...
+usage: replicas --role api|worker|both --store sqlite:PATH|postgres:URL|redis:URL
                 [--listen 127.0.0.1:3000] [--lease 15s] [--name NAME] [--journal PATH]
 
   --role     api answers requests and leaves durable work to others; worker does that work; both does both
-  --store    where operations live: a file, or the URL of a server
+  --store    where operations live: a file, or a server, such as redis:redis://127.0.0.1/; its URL alone does, too
   --listen   where to listen; port 0 is any free one
   --lease    after how long without word from it a replica counts as dead, at least 1s
   --name     what this replica calls itself: by default the address where it listens
@@ -78,13 +78,15 @@ fn parse_role(text: &str) -> Result<Role, String> {
 }
 
 fn parse_store(text: String) -> Result<Location, String> {
-    match text.split_once(':') {
-        Some(("sqlite", path)) if !path.is_empty() => Ok(Location::Sqlite(path.into())),
-        Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => Ok(Location::Postgres(text)),
-        Some(("redis" | "rediss", rest)) if rest.starts_with("//") => Ok(Location::Redis(text)),
-        _ => Err(format!(
-            "--store: expected sqlite:PATH, or a URL that begins with postgres:// or redis://, found {text:?}"
-        )),
+    let expected = || format!("--store: expected sqlite:PATH, postgres:URL or redis:URL, found {text:?}");
+    let (engine, place) = text.split_once(':').ok_or_else(expected)?;
+    // A URL says by itself of which engine it is.
+    let url = if place.starts_with("//") { &*text } else { place };
+    match (engine, url.split_once("://")) {
+        ("sqlite", _) if !place.is_empty() => Ok(Location::Sqlite(place.into())),
+        ("postgres" | "postgresql", Some(("postgres" | "postgresql", _))) => Ok(Location::Postgres(url.to_owned())),
+        ("redis" | "rediss", Some(("redis" | "rediss", _))) => Ok(Location::Redis(url.to_owned())),
+        _ => Err(expected()),
     }
 }
 
@@ -94,4 +96,47 @@ fn parse_listen(text: &str) -> Result<SocketAddr, String> {
 
 fn parse_lease(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| format!("--lease: expected a duration such as 15s, found {text:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_named_by_its_engine_and_its_place() {
+        let stores = [
+            ("sqlite:operations.db", Location::Sqlite("operations.db".into())),
+            ("sqlite:/var/a:b.db", Location::Sqlite("/var/a:b.db".into())),
+            ("postgres:postgres://me@db/jobs", Location::Postgres("postgres://me@db/jobs".to_owned())),
+            ("postgres:postgresql:///jobs", Location::Postgres("postgresql:///jobs".to_owned())),
+            ("postgres://me@db/jobs", Location::Postgres("postgres://me@db/jobs".to_owned())),
+            ("postgresql://me@db/jobs", Location::Postgres("postgresql://me@db/jobs".to_owned())),
+            ("redis:redis://cache:6379/1", Location::Redis("redis://cache:6379/1".to_owned())),
+            ("redis:rediss://cache/", Location::Redis("rediss://cache/".to_owned())),
+            ("redis://cache:6379/1", Location::Redis("redis://cache:6379/1".to_owned())),
+            ("rediss://cache/", Location::Redis("rediss://cache/".to_owned())),
+        ];
+        for (text, store) in stores {
+            assert_eq!(parse_store(text.to_owned()), Ok(store), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_store_is_refused() {
+        let wrong = [
+            "",
+            "sqlite",
+            "sqlite:",
+            "operations.db",
+            "postgres:jobs",
+            "postgres:redis://cache/",
+            "redis:postgres://db/",
+            "redis:cache",
+            "mysql://db/",
+        ];
+        for text in wrong {
+            let refused = parse_store(text.to_owned()).unwrap_err();
+            assert!(refused.ends_with(&format!("found {text:?}")), "{refused}");
+        }
+    }
 }

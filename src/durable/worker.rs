@@ -13,7 +13,7 @@ use tracing::debug;
 
 use crate::{
     hub::Hub,
-    layer::{StoredBody, run_stored},
+    layer::{MapServiceError, ServiceErrorProblem, StoredBody, run_stored},
 };
 
 /// How often the store is asked for something to run, in case it has not said that there is.
@@ -34,15 +34,29 @@ const AT_ONCE: usize = 64;
 /// its [`Owner`](crate::Owner), where it has one, is in the request's extensions, and authentication belongs outside of the
 /// service.
 #[must_use = "a worker does nothing unless it runs"]
-pub struct Worker<S> {
+pub struct Worker<S, M = ServiceErrorProblem> {
     hub: Arc<Hub>,
     service: S,
+    service_error: M,
     concurrency: usize,
 }
 
 impl<S> Worker<S> {
     pub(crate) fn new(hub: Arc<Hub>, service: S) -> Self {
-        Self { hub, service, concurrency: 16 }
+        Self { hub, service, service_error: ServiceErrorProblem, concurrency: 16 }
+    }
+}
+
+impl<S, M> Worker<S, M> {
+    /// Replaces what stands in for the reply when the service returns an error: what
+    /// [the layer's](crate::RespondAsyncLayer::map_service_error) is for what runs where it was accepted. By default the error
+    /// is logged, and the reply is a problem document that does not repeat it.
+    ///
+    /// It is called for each attempt that fails so, and its reply is kept only where the policy allows no more than
+    /// [one](crate::Policy::max_attempts): otherwise the operation is tried again, and its end is that of its attempts.
+    pub fn map_service_error<N>(self, service_error: N) -> Worker<S, N> {
+        let Self { hub, service, service_error: _, concurrency } = self;
+        Worker { hub, service, service_error, concurrency }
     }
 
     /// How many operations it runs at once; 16 by default. Those that were accepted here and never queued do not count.
@@ -61,8 +75,9 @@ impl<S> Worker<S> {
     where
         S: Service<Request<StoredBody>, Response = Response<RB>> + Clone + Send + 'static,
         S::Future: Send + 'static,
-        S::Error: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
+        S::Error: Send + 'static,
         RB: Body + Send + 'static,
+        M: MapServiceError<S::Error> + Clone + Send + 'static,
     {
         let places = Arc::new(Semaphore::new(self.concurrency.max(1)));
         while let Some(claims) = self.hub.claims() {
@@ -75,7 +90,8 @@ impl<S> Worker<S> {
                 Ok(claimed) => {
                     for (claimed, admission) in claimed {
                         let place = free.split(1);
-                        run_stored(&self.hub, claimed, admission, self.service.clone(), place);
+                        let (service, service_error) = (self.service.clone(), self.service_error.clone());
+                        run_stored(&self.hub, claimed, admission, service, service_error, place);
                     }
                 }
                 Err(error) => {
@@ -97,7 +113,7 @@ async fn take_places(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     Some(taken)
 }
 
-impl<S: fmt::Debug> fmt::Debug for Worker<S> {
+impl<S: fmt::Debug, M> fmt::Debug for Worker<S, M> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Worker")

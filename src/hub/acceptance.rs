@@ -4,23 +4,18 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use tokio::{runtime::Handle, sync::oneshot, time::timeout};
+use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{Admission, Hub, Operations, Permit};
 use crate::{
     operation::{OperationId, Timestamp},
     policy::Limit,
-    replica::Replica,
     run::{OperationHandle, Runner},
-    store::{Attempt, Created, LeaseId, NewOperation, Snapshot, StoreError, TooLate},
+    store::{Attempt, NewOperation, Snapshot, StoreError, TooLate},
     telemetry,
 };
-
-/// How long a request waits for a replica that has just started, or was given up, to get a lease.
-const LEASE: Duration = Duration::from_secs(1);
 
 /// What came of an attempt to accept an operation: known already, or to be waited for.
 pub(crate) enum Acceptance {
@@ -30,7 +25,7 @@ pub(crate) enum Acceptance {
 
 /// An operation that is being created. Dropping this takes it back.
 #[derive(Debug)]
-pub(crate) struct Accepting(oneshot::Receiver<Result<Accepted, Declined>>);
+pub(crate) struct Accepting(pub(super) oneshot::Receiver<Result<Accepted, Declined>>);
 
 /// What became of a request that was to be an operation.
 #[derive(Debug)]
@@ -66,7 +61,7 @@ impl Hub {
     pub(crate) fn accept(self: &Arc<Self>, operation: NewOperation) -> Acceptance {
         let permit = match self.admit(&operation) {
             Ok(permit) => permit,
-            Err(declined) if operation.key.is_some() => return self.recall(&operation, declined),
+            Err(declined) if operation.key.is_some() => return self.recall(operation, declined),
             Err(declined) => return Acceptance::Now(Err(declined)),
         };
         match &self.operations {
@@ -83,19 +78,6 @@ impl Hub {
                 Acceptance::Later(self.create_shared(operation, permit))
             }
             _ => self.accept(operation),
-        }
-    }
-
-    /// What came before under the key of an operation for which there is no room: what is there already needs none.
-    fn recall(&self, operation: &NewOperation, declined: Declined) -> Acceptance {
-        match &self.operations {
-            Operations::Here(store) => Acceptance::Now(match store.recall(operation) {
-                Some(Created::Existing(snapshot)) => Ok(Accepted::Existing(Box::new(snapshot))),
-                Some(Created::KeyTaken) => Ok(Accepted::KeyTaken),
-                Some(Created::New { .. }) | None => Err(declined),
-            }),
-            // That store cannot be asked for a key but by creating what has it, and what is created others may find.
-            Operations::Shared(_) => Acceptance::Now(Err(declined)),
         }
     }
 
@@ -118,80 +100,6 @@ impl Hub {
             false => {
                 self.permits.release(permit);
                 Err(Declined::ShuttingDown)
-            }
-        }
-    }
-
-    fn create(self: &Arc<Self>, operation: NewOperation, permit: Permit) -> Result<Accepted, Declined> {
-        let Operations::Here(store) = &self.operations else { return Err(self.release(permit, Declined::NoRuntime)) };
-        let attempt = Attempt { operation: operation.id, number: 1 };
-        match store.create(operation) {
-            Ok(Created::New { at }) => {
-                self.keep_sweeping();
-                telemetry::in_flight(1);
-                Ok(Accepted::Run(Admission::here(attempt, at, permit)))
-            }
-            Ok(Created::Existing(snapshot)) => {
-                self.permits.release(permit);
-                Ok(Accepted::Existing(Box::new(snapshot)))
-            }
-            Ok(Created::KeyTaken) => {
-                self.permits.release(permit);
-                Ok(Accepted::KeyTaken)
-            }
-            Err(error) => Err(self.release(permit, error.into())),
-        }
-    }
-
-    fn release(&self, permit: Permit, declined: Declined) -> Declined {
-        self.permits.release(permit);
-        declined
-    }
-
-    /// In a task of its own, so that what is created is known to somebody, or taken back.
-    fn create_shared(self: &Arc<Self>, operation: NewOperation, permit: Option<Permit>) -> Accepting {
-        let (answer, answered) = oneshot::channel();
-        let hub = Arc::clone(self);
-        self.tasks.spawn(async move {
-            let Operations::Shared(replica) = &hub.operations else { return };
-            let (id, owner) = (operation.id, operation.owner.clone());
-            let accepted = hub.create_in(replica, operation, permit).await;
-            if let Err(Ok(Accepted::Queued { .. })) = answer.send(accepted) {
-                replica.withdraw(Attempt { operation: id, number: 1 }, owner, false);
-            }
-        });
-        Accepting(answered)
-    }
-
-    async fn create_in(
-        self: &Arc<Self>,
-        replica: &Replica,
-        operation: NewOperation,
-        permit: Option<Permit>,
-    ) -> Result<Accepted, Declined> {
-        let (id, owner) = (operation.id, operation.owner.clone());
-        let attempt = Attempt { operation: id, number: 1 };
-        let created = match &permit {
-            Some(_) => create_under_lease(replica, attempt, operation).await,
-            None => replica.store().create(operation).await.map_err(Declined::from),
-        };
-        match (created, permit) {
-            (Ok(Created::New { at: created }), Some(permit)) => {
-                telemetry::in_flight(1);
-                Ok(Accepted::Run(Admission::created(self, attempt, owner, created, permit)))
-            }
-            (created, permit) => {
-                if let Some(permit) = permit {
-                    self.permits.release(permit);
-                }
-                created.map(|created| match created {
-                    Created::New { at: created } => {
-                        replica.tell_queued();
-                        Accepted::Queued { id, created }
-                    }
-                    Created::Existing(snapshot) => Accepted::Existing(Box::new(self.completed(snapshot))),
-                    Created::KeyTaken => Accepted::KeyTaken,
-                })
             }
         }
     }
@@ -220,36 +128,12 @@ impl Hub {
         }
     }
 
-    /// Nothing of the operation runs any more.
-    pub(crate) fn stopped(&self, id: OperationId, permit: Permit) {
+    /// Nothing of the attempt runs any more.
+    pub(crate) fn stopped(&self, attempt: Attempt, permit: Permit) {
         self.permits.release(permit);
-        telemetry::in_flight(-1);
-        self.watchers.stopped(id);
+        telemetry::quietly(|| telemetry::in_flight(-1));
+        self.watchers.stopped(attempt.operation, attempt.number);
     }
-}
-
-async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewOperation) -> Result<Created, Declined> {
-    let lease = lease(replica).await.ok_or(Declined::StoreUnavailable)?;
-    let (owner, is_keyed) = (operation.owner.clone(), operation.key.is_some());
-    replica.expect(attempt, operation.request.is_some());
-    let created = replica.store().create(NewOperation { lease: Some(lease), ..operation }).await;
-    match &created {
-        Ok(Created::New { .. }) => replica.stored(attempt),
-        // It may be there all the same, now or in a moment, and others may have been told of it by its key: so it is left to
-        // the end of the lease.
-        Err(StoreError::Unavailable(_)) if is_keyed => {
-            replica.forget(attempt);
-            replica.doubt();
-        }
-        // The same, but nobody knows of it.
-        Err(StoreError::Unavailable(_)) => replica.withdraw(attempt, owner, true),
-        Ok(Created::Existing(_) | Created::KeyTaken) | Err(_) => replica.forget(attempt),
-    }
-    Ok(created?)
-}
-
-pub(super) async fn lease(replica: &Replica) -> Option<LeaseId> {
-    timeout(LEASE, replica.lease()).await.ok().flatten()
 }
 
 impl From<StoreError> for Declined {
@@ -314,7 +198,7 @@ mod tests {
             let handle = OperationHandle::new(Arc::clone(&hub.watchers));
             let admission = accept(&hub, handle.id()).unwrap();
             let (attempt, permit) = (admission.attempt, admission.begin());
-            assert_eq!(hub.cancel(handle.id(), None).await.unwrap(), Cancel::Stopping);
+            assert_eq!(hub.cancel(handle.id(), None).await.unwrap(), Cancel::Stopping { attempt: 1 });
             assert!(!forgotten || hub.forget(handle.id(), None).await.unwrap());
             let (alive, dropped) = oneshot::channel::<()>();
             hub.start(attempt, Some(handle.clone()), async move {
@@ -324,7 +208,7 @@ mod tests {
             dropped.await.unwrap_err();
             assert!(handle.is_canceled());
             assert_eq!(handle.state(), state);
-            hub.stopped(handle.id(), permit);
+            hub.stopped(attempt, permit);
         }
     }
 

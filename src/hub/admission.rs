@@ -92,6 +92,6 @@ impl Drop for Unstarted {
                 Origin::Claimed => replica.end(self.attempt, Reply::none(Ending::Failed(Failure::Interrupted))),
             }
         }
-        self.hub.stopped(self.attempt.operation, permit);
+        self.hub.stopped(self.attempt, permit);
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Admission, Hub, Operations, acceptance};
+use super::{Admission, Hub, Operations, creation};
 use crate::{
-    replica::Replica,
+    replica::{Durability, Replica},
     store::{Claimed, StoreError},
     telemetry,
 };
@@ -29,11 +29,11 @@ impl Hub {
 
 impl Hub {
     async fn claim(self: &Arc<Self>, replica: &Replica, most: usize) -> Result<Vec<(Claimed, Admission)>, StoreError> {
-        let Some(lease) = acceptance::lease(replica).await else { return Ok(Vec::new()) };
+        let Some(lease) = creation::lease(replica).await else { return Ok(Vec::new()) };
         let mut permits: Vec<_> = (0..most).map_while(|_| self.permits.acquire(None).ok()).collect();
         // Looked at now that a shutdown that begins would wait for the permits.
         let claimed = match self.is_open() && !permits.is_empty() {
-            true => replica.store().claim(lease, permits.len()).await,
+            true => replica.claim(lease, permits.len()).await,
             false => Ok(Vec::new()),
         };
         if claimed.as_ref().is_err_and(|error| !matches!(error, StoreError::Refused(_))) {
@@ -43,8 +43,9 @@ impl Hub {
         let admitted = claimed.map(|claimed| {
             let admit = |mut claimed: Claimed| {
                 let (attempt, created, permit) = (claimed.attempt, claimed.created, permits.pop()?);
+                let permit = self.permits.assign(permit, claimed.owner.as_ref());
                 claimed.terms = self.known(claimed.terms);
-                replica.expect(attempt, true);
+                replica.expect(attempt, Durability::of(true, &claimed.terms));
                 replica.stored(attempt);
                 telemetry::in_flight(1);
                 Some((claimed, Admission::claimed(self, attempt, created, permit)))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Hub, Operations};
 use crate::{
     operation::{Ending, Failure, OperationId, Owner, Reply, State},
-    replica::Event,
+    replica::{Event, Stop},
     run::Runner,
     store::{Attempt, Canceled, Cancellation, Ended, Finished, StoreFuture},
     telemetry,
@@ -14,11 +14,13 @@ use crate::{
 /// What came of a cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cancel {
-    /// What runs here has been told to stop.
-    Stopping,
+    /// What runs here has been told to stop: the attempt of this number.
+    Stopping {
+        attempt: u32,
+    },
     /// It is canceled, and whoever runs it elsewhere will learn of it.
     Told,
-    /// Nothing has run yet.
+    /// Nothing runs, or nothing any more.
     Stopped,
     AlreadyEnded,
     Unknown,
@@ -53,14 +55,14 @@ impl Hub {
                 Canceled::Now(Ended { finished, runner }) => {
                     self.announce(id, &finished, runner.as_ref());
                     abort(runner);
-                    Cancel::Stopping
+                    Cancel::Stopping { attempt: 1 }
                 }
                 Canceled::AlreadyEnded => Cancel::AlreadyEnded,
                 Canceled::Unknown => Cancel::Unknown,
             })),
             Operations::Shared(replica) => {
                 let hub = Arc::clone(self);
-                replica.store().cancel(id, owner).map(move |cancellation| hub.canceled(id, cancellation))
+                replica.cancel(id, owner).map(move |cancellation| hub.canceled(id, cancellation))
             }
         }
     }
@@ -71,9 +73,9 @@ impl Hub {
             Cancellation::Canceled(finished) => {
                 self.announce(id, &finished, None);
                 match (replica.stop(id, finished.state), finished.ran) {
-                    (true, _) => Cancel::Stopping,
-                    (false, true) => Cancel::Told,
-                    (false, false) => Cancel::Stopped,
+                    (Stop::Begun { attempt }, _) => Cancel::Stopping { attempt },
+                    (Stop::Elsewhere, true) => Cancel::Told,
+                    (Stop::Over, _) | (Stop::Elsewhere, false) => Cancel::Stopped,
                 }
             }
             Cancellation::AlreadyEnded => Cancel::AlreadyEnded,
@@ -88,8 +90,8 @@ impl Hub {
             Event::Changed(id) => self.watchers.changed(id),
             Event::AnythingChanged => self.watchers.all_changed(),
             Event::Expired(id) => {
-                telemetry::expired(id);
                 self.watchers.changed(id);
+                telemetry::expired(id);
             }
         }
     }
@@ -104,7 +106,7 @@ impl Hub {
         if let Some(runner) = runner {
             runner.ended(Some(finished.state));
         }
-        telemetry::finished(id, finished);
+        telemetry::quietly(|| telemetry::finished(id, finished));
         self.watchers.changed(id);
     }
 }

@@ -6,6 +6,7 @@ mod admission;
 mod background;
 #[cfg(feature = "durable")]
 mod claiming;
+mod creation;
 pub(crate) mod cursor;
 mod deadlines;
 mod document;

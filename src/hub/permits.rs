@@ -37,6 +37,15 @@ impl Permits {
         }
     }
 
+    /// Counts what a permit of nobody is for as this owner's. It may exceed what the owner may begin: it was begun before.
+    #[cfg(feature = "durable")]
+    pub(super) fn assign(&self, Permit(nobody): Permit, owner: Option<&Owner>) -> Permit {
+        if let Some(owner) = owner.filter(|_| self.limits_owners()) {
+            *self.by_owner.entry(owner.clone()).or_insert(0) += 1;
+        }
+        Permit(nobody.or_else(|| owner.cloned()))
+    }
+
     pub(super) fn release(&self, Permit(owner): Permit) {
         let limited = owner.filter(|_| self.limits_owners());
         if let Some(Entry::Occupied(mut count)) = limited.map(|owner| self.by_owner.entry(owner)) {
@@ -106,6 +115,22 @@ mod tests {
         permits.release(first);
         assert_eq!(permits.running(), 2);
         let _fourth = permits.acquire(Some(&ann)).unwrap();
+    }
+
+    #[cfg(feature = "durable")]
+    #[test]
+    fn r7_what_is_claimed_counts_for_its_owner_and_is_never_refused() {
+        let permits = Permits::new(usize::MAX, 1);
+        let (ann, bob) = (Owner::new("ann"), Owner::new("bob"));
+        let claimed = [(); 2].map(|()| permits.assign(permits.acquire(None).unwrap(), Some(&ann)));
+        assert_eq!(permits.acquire(Some(&ann)).unwrap_err(), Limit::OperationsPerOwner);
+        let _other = permits.acquire(Some(&bob)).unwrap();
+        let [first, second] = claimed;
+        permits.release(first);
+        assert_eq!(permits.acquire(Some(&ann)).unwrap_err(), Limit::OperationsPerOwner);
+        permits.release(second);
+        let _mine = permits.acquire(Some(&ann)).unwrap();
+        assert_eq!(permits.running(), 2);
     }
 
     #[test]

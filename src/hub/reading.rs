@@ -6,9 +6,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Hub, Operations};
 use crate::{
-    operation::{OperationId, Owner},
+    operation::{OperationId, Owner, State},
     run::Watch,
-    store::{ListFilter, Listed, Part, Snapshot, StoreFuture},
+    store::{Attempt, ListFilter, Listed, Part, Snapshot, StoreFuture},
 };
 
 /// How often a shared store is asked again for what somebody waits for, in case it has not said that it changed.
@@ -26,7 +26,7 @@ impl Hub {
             Operations::Here(store) => StoreFuture::ready(Ok(store.read(id, owner))),
             Operations::Shared(replica) => {
                 let hub = Arc::clone(self);
-                replica.store().read(id, owner, part).map(move |read| read.map(|snapshot| hub.completed(snapshot)))
+                replica.read(id, owner, part).map(move |read| read.map(|snapshot| hub.completed(snapshot)))
             }
         }
     }
@@ -35,9 +35,10 @@ impl Hub {
     pub(super) fn completed(&self, mut snapshot: Snapshot) -> Snapshot {
         snapshot.terms = self.known(snapshot.terms);
         if let Operations::Shared(replica) = &self.operations
-            && snapshot.end.is_none()
+            && snapshot.state() == State::Running
         {
-            snapshot.progress = replica.progress(snapshot.id).or(snapshot.progress);
+            let attempt = Attempt { operation: snapshot.id, number: snapshot.life.attempt };
+            snapshot.progress = replica.progress(attempt).or(snapshot.progress);
         }
         snapshot
     }
@@ -70,7 +71,7 @@ impl Hub {
             Operations::Here(store) => StoreFuture::ready(Ok(store.list(owner, filter, limit))),
             Operations::Shared(replica) => {
                 let hub = Arc::clone(self);
-                replica.store().list(owner, filter, limit).map(move |listed| Listed {
+                replica.list(owner, filter, limit).map(move |listed| Listed {
                     operations: listed.operations.into_iter().map(|snapshot| hub.completed(snapshot)).collect(),
                     next: listed.next,
                 })
@@ -82,7 +83,7 @@ impl Hub {
     pub(crate) fn forget(&self, id: OperationId, owner: Option<&Owner>) -> StoreFuture<bool> {
         match &self.operations {
             Operations::Here(store) => StoreFuture::ready(Ok(store.forget(id, owner))),
-            Operations::Shared(replica) => replica.store().forget(id, owner),
+            Operations::Shared(replica) => replica.forget(id, owner),
         }
     }
 

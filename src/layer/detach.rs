@@ -245,7 +245,7 @@ impl Drop for Run {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.route.hub.stopped(self.attempt.operation, mem::take(&mut self.permit));
+        self.route.hub.stopped(self.attempt, mem::take(&mut self.permit));
     }
 }
 

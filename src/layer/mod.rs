@@ -98,6 +98,9 @@ impl RespondAsyncLayer {
     /// the request is in line, errors pass through as they are.
     ///
     /// By default the error is logged and the reply is a problem document of status 502 that does not repeat it.
+    ///
+    /// A durable operation that may have another attempt is tried again instead of getting this reply; what a worker runs has
+    /// the worker's own mapping.
     #[must_use]
     pub fn map_service_error<M>(self, service_error: M) -> RespondAsyncLayer<M> {
         RespondAsyncLayer { routing: self.routing, service_error }

@@ -1,13 +1,13 @@
 //! A call from a stored request: an attempt of a durable operation.
 
-use std::{error::Error, future::poll_fn, sync::Arc};
+use std::{future::poll_fn, sync::Arc};
 
 use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    Route, ServiceErrorProblem, StoredBody,
+    MapServiceError, Route, StoredBody,
     detach::{Call, Detachment},
 };
 use crate::{
@@ -23,17 +23,19 @@ use crate::{
 pub(super) struct UnderWay;
 
 /// Runs the claimed operation in a task, by this service. `place` is kept for as long as its handler runs.
-pub(crate) fn run_stored<S, RB>(
+pub(crate) fn run_stored<S, RB, M>(
     hub: &Arc<Hub>,
     claimed: Claimed,
     admission: Admission,
     mut service: S,
+    service_error: M,
     place: impl Send + 'static,
 ) where
     S: Service<Request<StoredBody>, Response = Response<RB>> + Send + 'static,
     S::Future: Send + 'static,
-    S::Error: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
+    S::Error: Send + 'static,
     RB: Body + Send + 'static,
+    M: MapServiceError<S::Error> + Send + 'static,
 {
     let handle =
         claimed.terms.policy.handle.then(|| OperationHandle::claimed(Arc::clone(&hub.watchers), claimed.attempt));
@@ -55,7 +57,7 @@ pub(crate) fn run_stored<S, RB>(
         service.call(request).await
     };
     let detachment = Detachment {
-        call: Box::pin(Call::new(handler, ServiceErrorProblem)),
+        call: Box::pin(Call::new(handler, service_error)),
         route: Arc::new(Route { hub: Arc::clone(hub), terms: claimed.terms }),
         handle,
         span: None,

@@ -21,7 +21,7 @@ async fn stop_or_forget(caller: Caller, id: OperationId) -> Result<Response<Moni
     let owner = caller.owner.as_ref();
     let watch = caller.hub.watchers.watch(id);
     Ok(match caller.hub.cancel(id, owner).await? {
-        Cancel::Stopping => match timeout(STOP, watch.stopped()).await {
+        Cancel::Stopping { attempt } => match timeout(STOP, watch.stopped(attempt)).await {
             Ok(true) => empty(StatusCode::NO_CONTENT),
             Ok(false) | Err(_) => empty(StatusCode::ACCEPTED),
         },

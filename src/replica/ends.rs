@@ -12,12 +12,16 @@ use std::{
 use tokio::time::sleep;
 use tracing::{debug, error};
 
-use super::{Event, Shared};
+use super::{Durability, Event, Shared, asking::Panicked};
 use crate::{
     operation::{Ending, Failure, OperationId, Owner, Reply},
     run::Runner,
     store::{Attempt, Finished, StoreError, StoreFuture},
+    telemetry::quietly,
 };
+
+/// So often a store may panic when it is told something before it is told something else.
+const PANICS: usize = 3;
 
 #[derive(Debug)]
 pub(super) struct Ends {
@@ -56,9 +60,7 @@ impl Shared {
         self.spawn(async move {
             let written = shared.write(attempt, Arc::new(reply)).await;
             let runner = shared.runs.remove(attempt);
-            if let Err(error) = &written
-                && !matches!(error, StoreError::Refused(_))
-            {
+            if has_failed(&written) {
                 // The store goes by the lease then.
                 shared.doubt.notify_one();
             }
@@ -71,10 +73,10 @@ impl Shared {
         let shared = Arc::clone(self);
         self.spawn(async move {
             let (id, owner) = (attempt.operation, owner.as_ref());
-            let _in_vain = shared.until_told(id, || shared.store.cancel(id, owner)).await;
+            let canceled = shared.until_told(id, || shared.store.cancel(id, owner)).await;
             let _in_vain = shared.until_told(id, || shared.store.forget(id, owner)).await;
             shared.runs.remove(attempt);
-            if doubtful {
+            if doubtful || has_failed(&canceled) {
                 shared.doubt.notify_one();
             }
         });
@@ -82,19 +84,22 @@ impl Shared {
 
     /// Once the store is not there to take it at once, a reply waits for it as long as there is room.
     async fn write(&self, attempt: Attempt, mut reply: Arc<Reply>) -> Result<Option<Finished>, StoreError> {
-        let (id, durable) = (attempt.operation, self.runs.is_durable(attempt));
-        let mut written = self.ask(self.write_once(attempt, durable, &reply)).await;
+        let (id, durability) = (attempt.operation, self.runs.durability(attempt));
+        let mut written = self.ask(|| self.write_once(attempt, durability, &reply)).await;
         if will_pass(&written) {
             let held = self.ends.hold(reply.size());
             if held.is_none() {
-                reply = Arc::new(thrown_away(attempt, durable));
+                reply = Arc::new(thrown_away(attempt, durability));
             }
-            written = self.until_told(id, || self.write_once(attempt, durable, &reply)).await;
+            written = self.until_told(id, || self.write_once(attempt, durability, &reply)).await;
         }
         match written {
             Err(StoreError::Refused(_)) | Ok(_) => written,
             Err(error) => {
-                error!(operation.id = %id, error = &error as &dyn Error, "the end of an operation was not stored: it is lost");
+                quietly(|| {
+                    let error = &error as &dyn Error;
+                    error!(operation.id = %id, error, "the end of an operation was not stored: it is lost");
+                });
                 let lost = Arc::new(Reply::none(Ending::Failed(Failure::Lost)));
                 self.until_told(id, || self.store.finish(attempt, Arc::clone(&lost)).map(Some)).await
             }
@@ -102,26 +107,37 @@ impl Shared {
     }
 
     /// Tells the store until it has understood.
-    async fn until_told<T>(&self, id: OperationId, tell: impl Fn() -> StoreFuture<T>) -> Result<T, StoreError> {
+    async fn until_told<T>(&self, id: OperationId, tell: impl Fn() -> StoreFuture<T>) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+    {
         const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-        let mut pause = Duration::from_millis(20);
+        let (mut pause, mut panics) = (Duration::from_millis(20), 0);
         loop {
-            let told = self.ask(tell()).await;
-            if !will_pass(&told) {
+            let told = self.ask(&tell).await;
+            panics += usize::from(told.as_ref().is_err_and(Panicked::is_cause));
+            if !will_pass(&told) || panics == PANICS {
                 return told;
             }
             if let Err(error) = told {
-                debug!(operation.id = %id, error = &error as &dyn Error, "the store is away, or full");
+                quietly(|| debug!(operation.id = %id, error = &error as &dyn Error, "the store is away, or full"));
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    fn write_once(&self, attempt: Attempt, durable: bool, reply: &Arc<Reply>) -> StoreFuture<Option<Finished>> {
+    fn write_once(
+        &self,
+        attempt: Attempt,
+        durability: Durability,
+        reply: &Arc<Reply>,
+    ) -> StoreFuture<Option<Finished>> {
         match reply.ending() {
             Ending::Failed(Failure::Interrupted) => self.store.hand_back(attempt),
-            Ending::Failed(failure @ (Failure::Panicked | Failure::ServiceError)) if durable => {
+            Ending::Failed(failure @ (Failure::Panicked | Failure::ServiceError))
+                if durability == (Durability::Durable { is_retried: true }) =>
+            {
                 self.store.retry(attempt, failure)
             }
             _ => self.store.finish(attempt, Arc::clone(reply)).map(Some),
@@ -130,19 +146,24 @@ impl Shared {
 }
 
 fn told(id: OperationId, written: Result<Option<Finished>, StoreError>, runner: Option<Runner>) -> Event {
-    match written {
-        Ok(Some(finished)) => return Event::Ended { id, finished, runner },
-        Ok(None) => {}
-        // It has ended otherwise, or runs elsewhere.
-        Err(StoreError::Refused(refused)) => debug!(operation.id = %id, %refused, "an end came too late"),
-        Err(error) => {
-            error!(operation.id = %id, error = &error as &dyn Error, "the end of an operation was not stored")
-        }
+    if let Ok(Some(finished)) = written {
+        return Event::Ended { id, finished, runner };
     }
     if let Some(runner) = runner {
         runner.ended(None);
     }
+    quietly(|| match &written {
+        Ok(_) => {}
+        // It has ended otherwise, or runs elsewhere.
+        Err(StoreError::Refused(refused)) => debug!(operation.id = %id, %refused, "an end came too late"),
+        Err(error) => error!(operation.id = %id, error = error as &dyn Error, "the end of an operation was not stored"),
+    });
     Event::Changed(id)
+}
+
+/// Whether the store may have it still, though it was not refused.
+fn has_failed<T>(told: &Result<T, StoreError>) -> bool {
+    matches!(told, Err(error) if !matches!(error, StoreError::Refused(_)))
 }
 
 /// Whether the store may well do it another time.
@@ -151,7 +172,11 @@ fn will_pass<T>(told: &Result<T, StoreError>) -> bool {
 }
 
 /// What is left of a reply that nothing can hold: what may run again does.
-fn thrown_away(attempt: Attempt, durable: bool) -> Reply {
-    error!(operation.id = %attempt.operation, durable, "too many replies wait for the store: this one is thrown away");
-    Reply::none(Ending::Failed(if durable { Failure::Interrupted } else { Failure::Lost }))
+fn thrown_away(attempt: Attempt, durability: Durability) -> Reply {
+    let id = attempt.operation;
+    quietly(|| error!(operation.id = %id, ?durability, "too many replies wait for the store: this one is thrown away"));
+    Reply::none(Ending::Failed(match durability {
+        Durability::Durable { .. } => Failure::Interrupted,
+        Durability::Detached => Failure::Lost,
+    }))
 }

@@ -9,6 +9,7 @@ use super::Shared;
 use crate::{
     operation::Refused,
     store::{Attempt, LeaseId, StoreError},
+    telemetry::quietly,
 };
 
 /// Why a lease is kept no longer.
@@ -28,7 +29,7 @@ impl Shared {
                 Lost::Trust => former = Some(lease),
                 Lost::Lease => {
                     self.lease.send_replace(None);
-                    warn!("the store counts this replica as dead: taking up a new lease");
+                    quietly(|| warn!("the store counts this replica as dead: taking up a new lease"));
                 }
             }
         }
@@ -39,14 +40,14 @@ impl Shared {
         let mut pause = Duration::from_millis(50);
         loop {
             let (asked, running, stored) = self.now();
-            match self.within(self.beat(), self.store.open_lease(self.settings.lease, running)).await {
+            match self.ask_quickly(|| self.store.open_lease(self.settings.lease, running)).await {
                 Ok(open) => {
                     self.pulse.heard(asked);
                     self.stop(open.lost, &stored);
-                    info!(lease = open.id.0, "lease opened");
+                    quietly(|| info!(lease = open.id.0, "lease opened"));
                     return open.id;
                 }
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "no lease"),
+                Err(error) => quietly(|| warn!(error = &error as &dyn std::error::Error, "no lease")),
             }
             self.rest_if_unheard();
             sleep(pause).await;
@@ -61,19 +62,19 @@ impl Shared {
                 return Lost::Trust;
             }
             let (asked, running, stored) = self.now();
-            match self.within(self.beat(), self.store.renew(lease, running)).await {
+            match self.ask_quickly(|| self.store.renew(lease, running)).await {
                 Ok(lost) => {
                     self.pulse.heard(asked);
                     self.stop(lost, &stored);
                     self.lease.send_if_modified(|held| held.replace(lease).is_none());
                     if let Some(former) = former.take() {
                         // What it still holds, nobody runs. Where the store does not hear of that now, it does when it is over.
-                        let _in_vain = self.within(self.beat(), self.store.close_lease(former)).await;
+                        let _in_vain = self.ask_quickly(|| self.store.close_lease(former)).await;
                     }
                 }
                 Err(StoreError::Refused(Refused::LeaseOver)) => return Lost::Lease,
                 Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "lease not renewed");
+                    quietly(|| warn!(error = &error as &dyn std::error::Error, "lease not renewed"));
                     self.rest_if_unheard();
                 }
             }

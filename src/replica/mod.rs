@@ -3,8 +3,10 @@
 //!
 //! All of it happens on a thread of its own, so that handlers that block the application's threads cost no lease.
 
+mod asking;
 mod ends;
 mod lease;
+mod listening;
 mod pulse;
 mod reports;
 mod runs;
@@ -17,7 +19,7 @@ use std::{fmt, io, sync::Arc, thread, time::Duration};
 use tokio::{
     runtime::{Builder, Handle},
     sync::{Notify, watch},
-    time::{error::Elapsed, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tokio_util::{
     sync::CancellationToken,
@@ -28,11 +30,14 @@ use tracing::{error, warn};
 use crate::{
     operation::{Ending, Failure, OperationId, Owner, Reply, Report, State},
     run::Runner,
-    store::{Attempt, Change, Finished, LeaseId, Store, StoreError, StoreFuture, TooLate},
+    store::{Attempt, Finished, LeaseId, Store, StoreError, StoreFuture, TooLate},
+    telemetry::quietly,
 };
+use asking::bounded;
 use ends::Ends;
 use pulse::Pulse;
 use runs::Runs;
+pub(crate) use runs::{Durability, Stop};
 
 /// How a replica behaves towards its store.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +121,7 @@ impl Replica {
         Ok(Self(shared))
     }
 
-    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+    fn store(&self) -> &Arc<dyn Store> {
         &self.0.store
     }
 
@@ -130,8 +135,8 @@ impl Replica {
     }
 
     /// Expects a run, which is about to be created.
-    pub(crate) fn expect(&self, attempt: Attempt, durable: bool) {
-        self.0.runs.expect(attempt, durable);
+    pub(crate) fn expect(&self, attempt: Attempt, durability: Durability) {
+        self.0.runs.expect(attempt, durability);
     }
 
     /// The store has the run that was expected.
@@ -145,7 +150,7 @@ impl Replica {
     }
 
     /// What was expected did not come.
-    pub(crate) fn forget(&self, attempt: Attempt) {
+    pub(crate) fn dismiss(&self, attempt: Attempt) {
         self.0.runs.remove(attempt);
     }
 
@@ -162,14 +167,14 @@ impl Replica {
         self.0.withdraw(attempt, owner, doubtful);
     }
 
-    /// Stops the run of an operation that has ended so. Whether there is one here.
-    pub(crate) fn stop(&self, id: OperationId, ended: State) -> bool {
+    /// Stops the run of an operation that has ended so.
+    pub(crate) fn stop(&self, id: OperationId, ended: State) -> Stop {
         self.0.runs.stop_operation(id, ended)
     }
 
-    /// How far the operation is that runs here.
-    pub(crate) fn progress(&self, id: OperationId) -> Option<Report> {
-        self.0.runs.progress(id)
+    /// How far the attempt is, where it runs here.
+    pub(crate) fn progress(&self, attempt: Attempt) -> Option<Report> {
+        self.0.runs.progress(attempt)
     }
 
     /// Stops all that runs here, and gives its number.
@@ -190,13 +195,13 @@ impl Replica {
         self.0.queued.notified().await;
     }
 
-    /// Ends the thread once the store knows how everything ended, and the lease is given up. What could not be stopped counts as
-    /// interrupted.
     /// Something has been queued: a worker of this process need not wait until it hears of that.
     pub(crate) fn tell_queued(&self) {
         self.0.queued.notify_one();
     }
 
+    /// Ends the thread once the store knows how everything ended, and the lease is given up. What could not be stopped counts as
+    /// interrupted.
     pub(crate) fn close(&self) {
         for attempt in self.0.runs.endless() {
             self.end(attempt, Reply::none(Ending::Failed(Failure::Interrupted)));
@@ -216,14 +221,14 @@ impl Shared {
     /// All that the thread does.
     async fn live(self: Arc<Self>) {
         let _ended = self.ended.clone().drop_guard();
-        self.listen();
+        let _listener = self.listen();
         let heartbeat = self.keep(Self::keep_lease);
         let others = [self.keep(Self::keep_sweeping), self.keep(Self::keep_reporting)];
         self.closing.cancelled().await;
         drop(others);
         self.tasks.close();
         if timeout(LINGER, self.tasks.wait()).await.is_err() {
-            warn!("shut down before the store could be told how {} operations ended", self.runs.number());
+            quietly(|| warn!("shut down before the store could be told how {} operations ended", self.runs.number()));
         }
         // Last, so that what is being told is not taken for lost.
         drop(heartbeat);
@@ -240,39 +245,29 @@ impl Shared {
         let shared = Arc::clone(self);
         let kept = async move {
             while let Err(ended) = AbortOnDropHandle::new(shared.runtime.spawn(keep(Arc::clone(&shared)))).await {
-                error!(error = &ended as &dyn std::error::Error, "the store, or who was told of it, has panicked");
                 shared.pulse.missed();
+                quietly(|| {
+                    let error = &ended as &dyn std::error::Error;
+                    error!(error, "the store, or who was told of it, has panicked");
+                });
                 sleep(shared.beat()).await;
             }
         };
         AbortOnDropHandle::new(self.runtime.spawn(kept))
     }
 
-    /// The store's answer, or that it cannot be reached where there is none by then.
-    async fn within<T>(&self, patience: Duration, asked: StoreFuture<T>) -> Result<T, StoreError> {
-        let late = |late: Elapsed| Err(StoreError::Unavailable(late.into()));
-        timeout(patience, asked).await.unwrap_or_else(late)
+    /// The store's answer, or that it cannot be reached where there is none for the length of a beat.
+    async fn ask_quickly<T: Send + 'static>(&self, ask: impl FnOnce() -> StoreFuture<T>) -> Result<T, StoreError> {
+        bounded(self.beat(), ask).await
     }
 
     /// The store's answer, or that it cannot be reached where there is none for the length of a lease.
-    async fn ask<T>(&self, asked: StoreFuture<T>) -> Result<T, StoreError> {
-        self.within(self.settings.lease, asked).await
+    async fn ask<T: Send + 'static>(&self, ask: impl FnOnce() -> StoreFuture<T>) -> Result<T, StoreError> {
+        bounded(self.settings.lease, ask).await
     }
 
     fn beat(&self) -> Duration {
         self.settings.lease / BEATS
-    }
-
-    fn listen(&self) {
-        let (observer, queued) = (Arc::clone(&self.observer), Arc::clone(&self.queued));
-        self.store.announce_to(Arc::new(move |change| match change {
-            Change::Operation(id) => observer(Event::Changed(id)),
-            Change::Queued => queued.notify_one(),
-            Change::Anything => {
-                queued.notify_one();
-                observer(Event::AnythingChanged);
-            }
-        }));
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -47,7 +47,7 @@ impl Shared {
 
     /// Gives the attempt back where it could not be told.
     async fn tell_report(self: Arc<Self>, attempt: Attempt, report: Report) -> Option<Attempt> {
-        let error = self.ask(self.store.report(attempt, report)).await.err()?;
+        let error = self.ask(|| self.store.report(attempt, report)).await.err()?;
         debug!(operation.id = %attempt.operation, error = &error as &dyn std::error::Error, "progress not told");
         Some(attempt)
     }

@@ -6,9 +6,37 @@ use dashmap::DashMap;
 
 use crate::{
     operation::{OperationId, Report, State},
+    policy::Terms,
     run::Runner,
     store::{Attempt, TooLate},
 };
+
+/// What becomes of an operation one of whose attempts has failed, or died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// It was detached, and has no other attempt.
+    Detached,
+    /// Any replica may run it again; after a failure, too, where its policy says so.
+    Durable { is_retried: bool },
+}
+
+impl Durability {
+    /// That of an operation on these terms.
+    pub(crate) fn of(is_durable: bool, terms: &Terms) -> Self {
+        if is_durable { Self::Durable { is_retried: terms.max_attempts() > 1 } } else { Self::Detached }
+    }
+}
+
+/// What comes of stopping whatever runs of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The attempt of this number has been told to stop.
+    Begun { attempt: u32 },
+    /// What ran here had come to its end.
+    Over,
+    /// If anything runs, it is elsewhere.
+    Elsewhere,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Runs(DashMap<OperationId, Run>);
@@ -16,7 +44,7 @@ pub(super) struct Runs(DashMap<OperationId, Run>);
 #[derive(Debug)]
 struct Run {
     number: u32,
-    durable: bool,
+    durability: Durability,
     /// The store is known to have it.
     stored: bool,
     /// Absent until it has begun.
@@ -27,8 +55,12 @@ struct Run {
 }
 
 impl Runs {
-    pub(super) fn expect(&self, Attempt { operation, number }: Attempt, durable: bool) {
-        self.0.insert(operation, Run { number, durable, stored: false, runner: None, stopped: false, ending: false });
+    pub(super) fn expect(&self, Attempt { operation, number }: Attempt, durability: Durability) {
+        let run = Run { number, durability, stored: false, runner: None, stopped: false, ending: false };
+        if let Some(mut earlier) = self.0.insert(operation, run) {
+            // It may not have heard yet that it has been taken away.
+            earlier.stop(None);
+        }
     }
 
     pub(super) fn stored(&self, attempt: Attempt) {
@@ -59,9 +91,10 @@ impl Runs {
         }
     }
 
-    pub(super) fn stop_operation(&self, id: OperationId, ended: State) -> bool {
-        let run = self.0.get_mut(&id).map(|mut run| run.stop(Some(ended)));
-        run.is_some()
+    pub(super) fn stop_operation(&self, id: OperationId, ended: State) -> Stop {
+        let Some(mut run) = self.0.get_mut(&id) else { return Stop::Elsewhere };
+        run.stop(Some(ended));
+        if run.ending { Stop::Over } else { Stop::Begun { attempt: run.number } }
     }
 
     /// Whether the run has not ended before.
@@ -82,7 +115,8 @@ impl Runs {
 
     /// Stops what any replica may run again. It ends as interrupted, and so is handed back once the store is there.
     pub(super) fn stop_durable(&self) {
-        self.0.iter_mut().filter(|run| run.durable).for_each(|mut run| run.stop(None));
+        let durable = self.0.iter_mut().filter(|run| run.durability != Durability::Detached);
+        durable.for_each(|mut run| run.stop(None));
     }
 
     /// Gives the number of those that were not stopped before.
@@ -110,12 +144,14 @@ impl Runs {
         self.0.iter().filter_map(|run| report(*run.key(), &run)).collect()
     }
 
-    pub(super) fn progress(&self, id: OperationId) -> Option<Report> {
-        self.0.get(&id)?.runner.as_ref()?.progress()
+    pub(super) fn progress(&self, attempt: Attempt) -> Option<Report> {
+        let run = self.0.get(&attempt.operation).filter(|run| run.number == attempt.number)?;
+        run.runner.as_ref()?.progress()
     }
 
-    pub(super) fn is_durable(&self, attempt: Attempt) -> bool {
-        self.0.get(&attempt.operation).is_some_and(|run| run.durable && run.number == attempt.number)
+    pub(super) fn durability(&self, attempt: Attempt) -> Durability {
+        let run = self.0.get(&attempt.operation).filter(|run| run.number == attempt.number);
+        run.map_or(Durability::Detached, |run| run.durability)
     }
 }
 
@@ -131,16 +167,56 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::run::OperationHandle;
+
+    const DURABLE: Durability = Durability::Durable { is_retried: true };
 
     #[test]
     fn the_store_is_not_asked_for_what_it_does_not_have_yet() {
         let (runs, attempt) = (Runs::default(), Attempt { operation: OperationId::random(), number: 1 });
-        runs.expect(attempt, false);
+        runs.expect(attempt, Durability::Detached);
         assert_eq!(runs.attempts(), []);
         runs.stored(Attempt { number: 2, ..attempt });
         assert_eq!(runs.attempts(), []);
         runs.stored(attempt);
         assert_eq!(runs.attempts(), [attempt]);
+    }
+
+    #[tokio::test]
+    async fn what_has_come_to_its_end_is_not_waited_for() {
+        let (runs, attempt) = (Runs::default(), Attempt { operation: OperationId::random(), number: 2 });
+        assert_eq!(runs.stop_operation(attempt.operation, State::Canceled), Stop::Elsewhere);
+        runs.expect(attempt, DURABLE);
+        assert_eq!(runs.stop_operation(attempt.operation, State::Canceled), Stop::Begun { attempt: 2 });
+        assert!(runs.end(attempt));
+        assert_eq!(runs.stop_operation(attempt.operation, State::Canceled), Stop::Over);
+    }
+
+    #[tokio::test]
+    async fn the_next_attempt_ends_the_one_before() {
+        let (runs, first) = (Runs::default(), Attempt { operation: OperationId::random(), number: 1 });
+        runs.expect(first, DURABLE);
+        let task = tokio::spawn(std::future::pending::<()>());
+        runs.attach(first, Runner::new(task.abort_handle(), None)).unwrap();
+        let second = Attempt { number: 2, ..first };
+        runs.expect(second, DURABLE);
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(runs.attach(first, Runner::new(tokio::spawn(async {}).abort_handle(), None)).is_err());
+        assert_eq!(runs.expected(), [second]);
+    }
+
+    #[test]
+    fn what_an_earlier_attempt_has_said_is_not_how_far_the_next_one_is() {
+        let (runs, id) = (Runs::default(), OperationId::random());
+        let attempt = |number| Attempt { operation: id, number };
+        let handle = OperationHandle::claimed(Arc::default(), attempt(1));
+        runs.expect(attempt(1), DURABLE);
+        handle.set_progress(0.5);
+        assert!(runs.attach(attempt(1), Runner::Handle(handle)).is_ok());
+        assert!(runs.progress(attempt(1)).is_some());
+        assert_eq!(runs.progress(attempt(2)), None);
     }
 }

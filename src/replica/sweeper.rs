@@ -26,7 +26,7 @@ impl Shared {
                 self.sweep().await;
             }
             if Instant::now() >= count_next
-                && let Ok(counts) = self.ask(self.store.counts()).await
+                && let Ok(counts) = self.ask(|| self.store.counts()).await
             {
                 telemetry::counted(counts);
                 count_next = Instant::now() + COUNT_PERIOD;
@@ -36,7 +36,7 @@ impl Shared {
 
     async fn sweep(&self) {
         loop {
-            match self.ask(self.store.sweep(SLICE)).await {
+            match self.ask(|| self.store.sweep(SLICE)).await {
                 Ok(swept) => {
                     let more = swept.more;
                     self.tell_swept(swept);

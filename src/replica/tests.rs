@@ -1,9 +1,8 @@
 //! A replica before a store that does not always do as it is told.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-};
+mod faulty;
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri};
@@ -13,108 +12,20 @@ use super::*;
 use crate::{
     operation::{ReplyBuilder, StoredRequest},
     policy::{Policy, Terms},
-    store::{
-        Cancellation, Claimed, Counts, ListFilter, Listed, Listener, MemoryStore, NewOperation, OpenLease, Part,
-        Snapshot, Swept,
-    },
+    store::{ListFilter, NewOperation, Part},
 };
-
-type Fault = Box<dyn Fn(&Reply) -> Option<StoreError> + Send + Sync>;
-
-/// Fails when it is told of an end, and panics at its first renewal.
-struct Faulty {
-    store: Arc<dyn Store>,
-    fault: Fault,
-    renewed: AtomicBool,
-}
-
-impl Store for Faulty {
-    fn create(&self, operation: NewOperation) -> StoreFuture<crate::store::Created> {
-        self.store.create(operation)
-    }
-
-    fn read(&self, id: OperationId, owner: Option<&Owner>, part: Part) -> StoreFuture<Option<Snapshot>> {
-        self.store.read(id, owner, part)
-    }
-
-    fn finish(&self, attempt: Attempt, reply: Arc<Reply>) -> StoreFuture<Finished> {
-        match (self.fault)(&reply) {
-            Some(error) => StoreFuture::ready(Err(error)),
-            None => self.store.finish(attempt, reply),
-        }
-    }
-
-    fn cancel(&self, id: OperationId, owner: Option<&Owner>) -> StoreFuture<Cancellation> {
-        self.store.cancel(id, owner)
-    }
-
-    fn forget(&self, id: OperationId, owner: Option<&Owner>) -> StoreFuture<bool> {
-        self.store.forget(id, owner)
-    }
-
-    fn list(&self, owner: &Owner, filter: ListFilter, limit: usize) -> StoreFuture<Listed> {
-        self.store.list(owner, filter, limit)
-    }
-
-    fn report(&self, attempt: Attempt, report: Report) -> StoreFuture<()> {
-        self.store.report(attempt, report)
-    }
-
-    fn open_lease(&self, length: Duration, running: Vec<Attempt>) -> StoreFuture<OpenLease> {
-        self.store.open_lease(length, running)
-    }
-
-    fn renew(&self, lease: LeaseId, running: Vec<Attempt>) -> StoreFuture<Vec<Attempt>> {
-        assert!(self.renewed.swap(true, SeqCst), "the first renewal");
-        self.store.renew(lease, running)
-    }
-
-    fn close_lease(&self, lease: LeaseId) -> StoreFuture<()> {
-        self.store.close_lease(lease)
-    }
-
-    fn claim(&self, lease: LeaseId, limit: usize) -> StoreFuture<Vec<Claimed>> {
-        self.store.claim(lease, limit)
-    }
-
-    fn retry(&self, attempt: Attempt, failure: Failure) -> StoreFuture<Option<Finished>> {
-        self.store.retry(attempt, failure)
-    }
-
-    fn hand_back(&self, attempt: Attempt) -> StoreFuture<Option<Finished>> {
-        self.store.hand_back(attempt)
-    }
-
-    fn sweep(&self, limit: usize) -> StoreFuture<Swept> {
-        self.store.sweep(limit)
-    }
-
-    fn counts(&self) -> StoreFuture<Counts> {
-        self.store.counts()
-    }
-
-    fn announce_to(&self, listener: Listener) {
-        // So that only the replica itself is heard.
-        drop(listener);
-    }
-}
-
-impl fmt::Debug for Faulty {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.store.fmt(formatter)
-    }
-}
+use faulty::{Asked, Faulty};
 
 fn start(
     max_waiting_bytes: usize,
     fault: impl Fn(&Reply) -> Option<StoreError> + Send + Sync + 'static,
 ) -> (Replica, UnboundedReceiver<Event>) {
+    start_with(max_waiting_bytes, Faulty::at_ends(fault))
+}
+
+fn start_with(max_waiting_bytes: usize, store: Faulty) -> (Replica, UnboundedReceiver<Event>) {
     let (tell, told) = mpsc::unbounded_channel();
-    let store = Arc::new(Faulty {
-        store: Arc::new(MemoryStore::new()),
-        fault: Box::new(fault),
-        renewed: AtomicBool::new(false),
-    });
+    let store = Arc::new(store);
     let settings = ReplicaSettings { lease: Duration::from_secs(1), max_waiting_bytes };
     let observer = Arc::new(move |event| drop(tell.send(event)));
     (Replica::start(store, settings, observer).unwrap(), told)
@@ -132,7 +43,7 @@ async fn run(replica: &Replica, durable: bool) -> Attempt {
         request: durable.then_some(request),
         lease: replica.lease().await,
     };
-    replica.expect(attempt, durable);
+    replica.expect(attempt, Durability::of(durable, &operation.terms));
     replica.store().create(operation).await.unwrap();
     replica.stored(attempt);
     attempt
@@ -218,13 +129,95 @@ async fn what_could_not_be_stopped_is_interrupted_by_the_end() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_store_costs_a_lease_and_no_more() {
-    let (replica, _told) = start(100, |_| None);
+async fn a_panic_of_the_store_costs_a_heartbeat_and_no_more() {
+    let faulty = Faulty::at_ends(|_| None);
+    let mut renewals = faulty.renewals.subscribe();
+    // Long, so that a busy machine is not late for the next one.
+    let settings = ReplicaSettings { lease: Duration::from_secs(9), max_waiting_bytes: 100 };
+    let replica = Replica::start(Arc::new(faulty), settings, Arc::new(drop)).unwrap();
     let attempt = run(&replica, false).await;
-    let first = replica.lease().await;
-    replica.0.lease.subscribe().wait_for(|lease| *lease != first).await.unwrap();
-    replica.store().close_lease(first.unwrap()).await.unwrap();
-    assert_eq!(replica.store().sweep(10).await.unwrap().ended.len(), 0);
+    let lease = replica.lease().await;
+    renewals.wait_for(|renewals| *renewals >= 2).await.unwrap();
+    assert_eq!(replica.lease().await, lease);
     let found = replica.store().read(attempt.operation, None, Part::Status).await.unwrap().unwrap();
     assert_eq!(found.state(), State::Running);
+}
+
+#[tokio::test]
+async fn a_store_that_panics_at_an_end_is_told_again() {
+    let down = times(2, away);
+    let (replica, mut told) = start(100, move |reply| {
+        assert!(down(reply).is_none(), "in a store");
+        None
+    });
+    for _ in 0..2 {
+        let attempt = run(&replica, false).await;
+        replica.end(attempt, reply());
+        assert_eq!(ended(&mut told).await, (attempt.operation, State::Succeeded, None));
+    }
+}
+
+#[tokio::test]
+async fn what_a_store_panics_at_each_time_ends_with_the_lease() {
+    let (replica, mut told) = start(100, |_| panic!("in a store"));
+    let attempt = run(&replica, false).await;
+    replica.end(attempt, reply());
+    assert!(matches!(told.recv().await, Some(Event::Changed(id)) if id == attempt.operation));
+    assert_eq!(replica.0.runs.number(), 0);
+    assert_eq!(ended(&mut told).await, (attempt.operation, State::Failed, Some(Failure::Lost)));
+}
+
+#[tokio::test]
+async fn who_panics_when_it_is_told_of_an_end_keeps_nothing_running() {
+    let observer = Arc::new(|event: Event| assert!(!matches!(event, Event::Ended { .. }), "in an observer"));
+    let settings = ReplicaSettings { lease: Duration::from_secs(1), max_waiting_bytes: 100 };
+    let replica = Replica::start(Arc::new(Faulty::at_ends(|_| None)), settings, observer).unwrap();
+    for _ in 0..2 {
+        let attempt = run(&replica, false).await;
+        replica.end(attempt, reply());
+    }
+    replica.close();
+    replica.ended().await;
+    assert_eq!(replica.0.runs.number(), 0);
+}
+
+/// What comes of whatever the hub can ask a store for.
+async fn answers(replica: &Replica) -> Vec<Result<(), StoreError>> {
+    let id = OperationId::random();
+    let new = NewOperation::new(id, Arc::new(Terms::new("/renders".into(), Policy::new())));
+    vec![
+        replica.read(id, None, Part::Status).await.map(drop),
+        replica.read(id, None, Part::Reply).await.map(drop),
+        replica.list(&Owner::new("ann"), ListFilter::default(), 1).await.map(drop),
+        replica.create(new).await.map(drop),
+        replica.cancel(id, None).await.map(drop),
+        replica.forget(id, None).await.map(drop),
+        replica.claim(LeaseId::NONE, 1).await.map(drop),
+    ]
+}
+
+fn assert_unavailable(answers: &[Result<(), StoreError>]) {
+    assert!(answers.iter().all(|answer| matches!(answer, Err(StoreError::Unavailable(_)))), "{answers:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_ever_for_a_store_that_never_answers() {
+    let (replica, _told) = start_with(100, Faulty::when_asked(Asked::Never));
+    assert_unavailable(&answers(&replica).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_cannot_be_reached() {
+    for asked in [Asked::PanicsAtOnce, Asked::PanicsLater] {
+        let (replica, _told) = start_with(100, Faulty::when_asked(asked));
+        assert_unavailable(&answers(&replica).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_may_take_longer_while_the_store_answers_otherwise() {
+    let (replica, _told) = start_with(100, Faulty::when_asked(Asked::RepliesAfter(Duration::from_secs(30))));
+    assert!(replica.read(OperationId::random(), None, Part::Reply).await.unwrap().is_none());
+    let (replica, _told) = start_with(100, Faulty::when_asked(Asked::RepliesAfter(Duration::from_secs(3_600))));
+    assert_unavailable(&[replica.read(OperationId::random(), None, Part::Reply).await.map(drop)]);
 }

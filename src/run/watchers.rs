@@ -27,7 +27,8 @@ pub(crate) struct Watchers {
 #[derive(Debug, Default)]
 struct Watched {
     changes: u64,
-    stopped: bool,
+    /// The number of the latest attempt of which nothing runs any more; 0 where there is none.
+    stopped: u32,
     /// A place for each watch, with whom to wake where it waits.
     waiting: Slab<Option<Waker>>,
 }
@@ -64,9 +65,9 @@ impl Watchers {
         watched.into_iter().for_each(|id| self.changed(id));
     }
 
-    /// Nothing of the operation runs any more.
-    pub(crate) fn stopped(&self, id: OperationId) {
-        self.signal(id, |watched| watched.stopped = true);
+    /// Nothing of the operation's attempt of this number runs any more.
+    pub(crate) fn stopped(&self, id: OperationId, attempt: u32) {
+        self.signal(id, |watched| watched.stopped = watched.stopped.max(attempt));
     }
 
     /// Ends all waits, and those to come.
@@ -117,11 +118,14 @@ impl Watch {
         poll_fn(|context| self.poll_changed(context)).await
     }
 
-    /// Waits until nothing of the operation runs any more. `false` where the application shuts down before.
+    /// Waits until nothing of the attempt of this number runs any more. `false` where the application shuts down before.
     ///
     /// Cancel safe.
-    pub(crate) async fn stopped(&self) -> bool {
-        let over = |watched: &Watched, closed| (watched.stopped || closed).then_some(watched.stopped);
+    pub(crate) async fn stopped(&self, attempt: u32) -> bool {
+        let over = |watched: &Watched, closed| {
+            let stopped = watched.stopped >= attempt;
+            (stopped || closed).then_some(stopped)
+        };
         poll_fn(|context| self.poll(context, over)).await
     }
 
@@ -161,3 +165,24 @@ impl Drop for Watch {
 #[cfg(shuttle)]
 #[cfg(test)]
 mod races;
+
+#[cfg(not(shuttle))]
+#[cfg(test)]
+mod tests {
+    use tokio_test::{assert_pending, assert_ready_eq, task::spawn};
+
+    use super::*;
+
+    #[test]
+    fn that_an_earlier_attempt_has_stopped_says_nothing_of_the_next_one() {
+        let (watchers, id) = (Arc::new(Watchers::default()), OperationId::random());
+        let watch = watchers.watch(id);
+        watchers.stopped(id, 1);
+        assert_ready_eq!(spawn(watch.stopped(1)).poll(), true);
+        let mut second = spawn(watch.stopped(2));
+        assert_pending!(second.poll());
+        watchers.stopped(id, 2);
+        assert!(second.is_woken());
+        assert_ready_eq!(second.poll(), true);
+    }
+}

@@ -13,7 +13,7 @@ use std::{
 use http::{Method, Request};
 use tokio::sync::oneshot;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_respond_async::{Operations, Policy, problem::Kind};
+use tower_respond_async::{AtLimit, Limit, Operations, Policy, problem::Kind};
 
 use crate::support::{
     Answer, Incoming, SECOND, assert_took, delete, millis, operations, post, reply, request, result, send, settle,
@@ -147,4 +147,24 @@ async fn r7_a_retry_needs_no_room_of_its_own() {
     assert_eq!(other.status, 503, "what is to be done once is not done where nobody remembers it");
     assert!(other.headers.contains_key("retry-after"));
     assert_eq!(operations.in_flight(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r13_what_cannot_be_kept_is_done_each_time_as_without_a_key() {
+    let (operations, calls) = (operations(), Arc::new(AtomicUsize::new(0)));
+    let passes = [("upgrade", "websocket"), ("content-type", "application/grpc")];
+    let headers = |more| [("idempotency-key", "\"k\""), more];
+    let mut requests: Vec<_> =
+        passes.iter().flat_map(|header| [post(&headers(*header)), post(&headers(*header))]).collect();
+    requests.extend(["123456789"; 2].map(|body| keyed("\"k\"").map(|_| body.to_owned())));
+    let expected = requests.len();
+    for request in requests {
+        let answer = ask(&operations, Policy::new().max_request_body(8), request, &calls, Duration::ZERO).await;
+        assert_eq!(answer.status, 201);
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), expected);
+    let policy = Policy::new().max_request_body(8).at_limit(Limit::RequestBody, AtLimit::Unavailable);
+    let request = keyed("\"k\"").map(|_| "123456789".to_owned());
+    assert_eq!(ask(&operations, policy, request, &calls, Duration::ZERO).await.status, 503);
+    assert_eq!(calls.load(Ordering::Relaxed), expected);
 }

@@ -10,15 +10,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::{Body, Frame};
 use tokio::time::sleep;
 use tower::{BoxError, Layer, Service, service_fn};
 use tower_respond_async::{OnDisconnect, Operations, Policy, problem::Kind};
+use tracing::{Event, Subscriber, field::Field};
+use tracing_subscriber::layer::{self, SubscriberExt};
 
 use crate::support::{
-    Incoming, Job, SECOND, assert_at_rest, delete, detach, failure, operations, post, reply, result, send, settle,
-    state,
+    Incoming, Job, SECOND, ask, assert_at_rest, delete, detach, failure, operations, post, reply, result, send, settle,
+    state, timed,
 };
 
 /// Panics when it is dropped.
@@ -133,6 +135,35 @@ async fn r5_in_a_destructor_when_it_is_canceled_or_takes_too_long() {
     assert_eq!(state(&operations, &canceled).await, "canceled");
     let late = detach(&operations, Policy::new().max_run_time(SECOND), service()).await;
     result(&operations, &late).await.assert_problem(Kind::TimedOut);
+    settle().await;
+    assert_eq!(operations.in_flight(), 0);
+}
+
+/// Panics when it is told that an operation has finished.
+struct Touchy;
+
+impl<S: Subscriber> tracing_subscriber::Layer<S> for Touchy {
+    fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
+        let mut finished = false;
+        event.record(&mut |field: &Field, value: &dyn std::fmt::Debug| {
+            finished |= field.name() == "message" && format!("{value:?}") == "operation finished";
+        });
+        assert!(!finished, "in a subscriber");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_in_a_subscriber_that_is_told_of_the_end() {
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(Touchy));
+    let operations = operations();
+    let service = service_fn(|_: Incoming| async {
+        sleep(SECOND).await;
+        Ok::<_, Infallible>(Response::new("done".to_owned()))
+    });
+    let location = detach(&operations, Policy::new(), service).await;
+    let (waited, taken) = timed(ask(&operations, Method::GET, &location, &[("prefer", "wait=20")])).await;
+    assert_eq!(waited.status, 303);
+    assert!(taken < 2 * SECOND, "not told that it has ended, found out after {taken:?}");
     settle().await;
     assert_eq!(operations.in_flight(), 0);
 }

@@ -1,12 +1,20 @@
 //! Operations that end without their handler's reply, and why.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
-use tower_respond_async::Policy;
+use bytes::Bytes;
+use http::{Request, Response};
+use tower_respond_async::{Policy, StoredBody};
 
 use crate::{
     engines::on_every_store,
-    stage::{Stage, impatient},
+    stage::{Stage, builder, durable, impatient},
 };
 
 on_every_store! {
@@ -15,6 +23,7 @@ on_every_store! {
     r14_a_run_that_takes_too_long
     r7_a_reply_that_is_too_large
     r12_a_drain
+    a_worker_says_what_stands_in_for_an_error
 }
 
 async fn fails(stage: &Stage, policy: Policy, path: &str, status: u16, reason: &str) {
@@ -60,4 +69,31 @@ async fn r12_a_drain(stage: &Stage) {
     stage.work.running(0).await;
     let document = replica.status(&location).await;
     assert_eq!((&document["status"], &document["error"]["code"]), (&"failed".into(), &"interrupted".into()));
+}
+
+async fn a_worker_says_what_stands_in_for_an_error(stage: &Stage) {
+    if !stage.is_shared() {
+        // There is nothing for a worker to take.
+        return;
+    }
+    for (attempts, status, text) in [(1, 418, "no tea"), (2, 502, "#service-error")] {
+        let policy = durable().max_attempts(attempts);
+        let front = stage.replica_of(builder().only_accepts(true), policy.clone()).await;
+        let location = front.detached("/jobs").await;
+        let mapped = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&mapped);
+        let teapot = move |error: String| {
+            count.fetch_add(1, Ordering::SeqCst);
+            Response::builder().status(418).body(Bytes::from(error)).unwrap()
+        };
+        let service = tower::service_fn(async |_: Request<StoredBody>| Err::<Response<String>, _>("no tea".to_owned()));
+        let worker = front.operations.worker(service).map_service_error(teapot);
+        let worker = tokio::spawn(worker.run());
+        assert_eq!(front.becomes(&location, "failed").await["error"]["code"], "service-error");
+        let reply = front.result(&location).await;
+        assert_eq!(reply.status, status);
+        assert!(reply.text().contains(text), "{}", reply.text());
+        assert_eq!(mapped.load(Ordering::SeqCst), attempts);
+        worker.abort();
+    }
 }

@@ -22,7 +22,7 @@ on_every_store! {
     a_key_is_free_again_once_its_operation_is_forgotten
     who_hangs_up_does_not_cancel
     who_hangs_up_while_it_is_stored_does_not_cancel
-    what_has_a_key_is_turned_away_while_there_is_no_room
+    what_is_new_and_not_waited_for_is_not_read_again
     a_failure_is_what_the_retry_gets
     a_durable_request_is_run_once
     what_was_created_without_an_answer_is_run_all_the_same
@@ -39,7 +39,7 @@ async fn two(stage: &Stage, policy: Policy) -> Vec<Replica> {
 }
 
 #[track_caller]
-fn assert_refused(answer: &Received, status: u16, name: &str) {
+pub(crate) fn assert_refused(answer: &Received, status: u16, name: &str) {
     assert_eq!(answer.status, status, "{}", answer.text());
     assert!(answer.json()["type"].as_str().unwrap().ends_with(name), "{}", answer.text());
 }
@@ -211,21 +211,24 @@ async fn who_hangs_up_while_it_is_stored_does_not_cancel(stage: &Stage) {
     }
 }
 
-async fn what_has_a_key_is_turned_away_while_there_is_no_room(stage: &Stage) {
-    let replica = stage.replica_of(builder().max_operations(1), impatient()).await;
-    let location = replica.detached_with("/jobs", KEY, "body").await;
-    let again = replica.post("/jobs", KEY, "body").await;
-    match stage.is_shared() {
-        // A store cannot be asked for a key but by creating what has it.
-        true => assert_eq!(again.status, 503),
-        false => assert_eq!((again.status.as_u16(), again.location()), (202, location.as_str())),
+async fn what_is_new_and_not_waited_for_is_not_read_again(stage: &Stage) {
+    let durable = patient().execution(Execution::Durable);
+    let ways = [
+        (builder(), patient(), "running"),
+        (builder(), durable.clone(), "running"),
+        (builder().only_accepts(true), durable, "queued"),
+    ];
+    for (number, (builder, policy, state)) in ways.into_iter().enumerate() {
+        let replica = stage.replica_of(builder, policy).await;
+        let key = format!("\"{number}\"");
+        let headers = [("idempotency-key", &*key), ("prefer", "wait=0")];
+        let location = replica.detached_with("/jobs", &headers, "body").await;
+        assert_eq!(replica.tap.reads(), 0);
+        if stage.is_shared() {
+            assert_eq!(replica.status(&location).await["status"], state);
+            assert_eq!(replica.tap.reads(), 1);
+        }
     }
-    let other = replica.post("/jobs", &[("idempotency-key", "\"other\"")], "body").await;
-    assert_eq!(other.status, 503);
-    stage.work.go_all();
-    assert_eq!(replica.result(&location).await.status, 200);
-    assert_eq!(replica.post("/jobs", KEY, "body").await.status, 200);
-    assert_eq!(stage.work.calls(), 1);
 }
 
 async fn a_failure_is_what_the_retry_gets(stage: &Stage) {

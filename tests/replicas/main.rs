@@ -23,3 +23,4 @@ mod keys;
 mod monitor;
 mod outages;
 mod replicas;
+mod room;

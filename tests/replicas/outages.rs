@@ -19,6 +19,11 @@ on_every_shared_store! {
     what_has_a_key_is_turned_away_while_the_store_is
 }
 
+// What is between a replica and its store is the same for all of them.
+crate::engines::on!([frozen = Memory] {
+    a_store_that_never_answers_is_not_waited_for
+});
+
 /// What takes a store away and brings it back.
 trait Outage {
     fn begin(&mut self);
@@ -160,6 +165,34 @@ async fn of_a_server(place: Place, server: impl Outage) {
     let stage = Stage::at(place);
     let (replica, durable) = (stage.replica(impatient()).await, stage.replica(durable()).await);
     through(&stage, &replica, &durable, [Box::new(server)]).await;
+}
+
+async fn a_store_that_never_answers_is_not_waited_for(stage: &Stage) {
+    let (replica, durable) = (stage.replica(impatient()).await, stage.replica(durable()).await);
+    let location = replica.detached("/jobs").await;
+    replica.tap.freeze(true);
+    durable.tap.freeze(true);
+    let status = format!("{location}/status");
+    let result = format!("{location}/result");
+    let (mine, reads) = ([("x-user", "ann")], [location.as_str(), &status, &result]);
+    let ask = async |path: &str| assert_unavailable(&replica.ask(Method::GET, path, &[]).await);
+    tokio::join!(
+        ask(reads[0]),
+        ask(reads[1]),
+        ask(reads[2]),
+        async { assert_unavailable(&replica.ask(Method::GET, "/operations", &mine).await) },
+        async { assert_unavailable(&replica.delete(&location).await) },
+        async { assert_unavailable(&replica.post("/jobs", &[("idempotency-key", "\"k\"")], "body").await) },
+        async { assert_unavailable(&durable.post("/jobs", &[], "body").await) },
+        // In line, as without the layer.
+        async { assert_eq!(replica.post("/naps", &[], "body").await.status, 200) },
+    );
+    replica.tap.freeze(false);
+    eventually(async || {
+        let answer = replica.post("/naps", &[], "body").await;
+        if answer.status == 202 { Ok(()) } else { Err(answer) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

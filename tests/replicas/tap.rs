@@ -4,7 +4,7 @@ use std::{
     future::pending,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -33,12 +33,16 @@ pub(crate) struct State {
     away: AtomicBool,
     /// Nothing comes through, nor back, ever again: to the store, the replica is dead.
     dead: AtomicBool,
+    /// Nothing comes back, until it is let go.
+    frozen: AtomicBool,
     /// What is created waits.
     held: watch::Sender<bool>,
     /// What is created is said to have failed.
     unanswered: AtomicBool,
     /// How many operations were to be created.
     creations: watch::Sender<usize>,
+    /// How often operations were read.
+    reads: AtomicUsize,
     /// How often the lease was renewed.
     renewals: watch::Sender<usize>,
     /// There is a lease.
@@ -50,9 +54,11 @@ impl State {
         Arc::new(Self {
             away: AtomicBool::new(false),
             dead: AtomicBool::new(false),
+            frozen: AtomicBool::new(false),
             held: watch::Sender::new(false),
             unanswered: AtomicBool::new(false),
             creations: watch::Sender::new(0),
+            reads: AtomicUsize::new(0),
             renewals: watch::Sender::new(0),
             leased: watch::Sender::new(false),
         })
@@ -74,6 +80,16 @@ impl State {
 
     pub(crate) fn away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// Has whatever is asked from now on go without an answer, as by a connection that hangs.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        self.frozen.store(frozen, Ordering::SeqCst);
+    }
+
+    /// How often operations were read.
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
     }
 
     pub(crate) fn die(&self) {
@@ -106,7 +122,7 @@ impl Tap {
     }
 
     fn ask<T: Send + 'static>(&self, ask: impl FnOnce(&dyn Store) -> StoreFuture<T>) -> StoreFuture<T> {
-        if self.state.dead.load(Ordering::SeqCst) {
+        if self.state.dead.load(Ordering::SeqCst) || self.state.frozen.load(Ordering::SeqCst) {
             return StoreFuture::pending(pending());
         }
         if self.state.away.load(Ordering::SeqCst) {
@@ -136,6 +152,7 @@ impl Store for Tap {
     }
 
     fn read(&self, id: OperationId, owner: Option<&Owner>, part: Part) -> StoreFuture<Option<Snapshot>> {
+        self.state.reads.fetch_add(1, Ordering::SeqCst);
         self.ask(|store| store.read(id, owner, part))
     }
 

@@ -55,7 +55,7 @@ fn nobody_waits_for_what_has_stopped_or_after_a_shutdown() {
     let every = || {
         let (watchers, id) = (Arc::new(Watchers::default()), OperationId::random());
         let before = watchers.watch(id);
-        let stopping = thread::spawn(move || block_on(before.stopped()));
+        let stopping = thread::spawn(move || block_on(before.stopped(1)));
         let waiting = {
             let watchers = Arc::clone(&watchers);
             thread::spawn(move || {
@@ -64,7 +64,7 @@ fn nobody_waits_for_what_has_stopped_or_after_a_shutdown() {
                 while block_on(watch.changed()) {}
             })
         };
-        watchers.stopped(id);
+        watchers.stopped(id, 1);
         thread::yield_now();
         watchers.close();
         assert!(stopping.join().unwrap(), "it stopped before the shutdown");

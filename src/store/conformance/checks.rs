@@ -103,6 +103,7 @@ checks! {
             r2_what_was_queued_can_be_claimed_over_every_connection,
             a_durable_operation_is_queued_unless_it_runs_at_once,
             nothing_is_created_under_a_lease_that_is_over,
+            a_key_is_looked_up_whatever_the_lease,
         },
         fencing::{
             no_attempt_of_a_queued_operation_writes,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     operation::{Failure, Key, Life, OperationId, Refused, State},
-    store::contract::{Attempt, Cancellation, Created, ListFilter, Part},
+    store::contract::{Attempt, Cancellation, Created, LeaseId, ListFilter, Part},
 };
 
 pub(super) async fn r2_what_was_created_is_known_to_every_method_over_every_connection(stage: Stage) -> Checked {
@@ -82,12 +82,29 @@ pub(super) async fn an_operation_without_a_lease_runs_while_the_store_lives(stag
 
 pub(super) async fn nothing_is_created_under_a_lease_that_is_over(stage: Stage) -> Checked {
     let over = stage.over(Vec::new()).await?;
-    for draft in [operation().keyed(1, 1), durable().keyed(2, 2)] {
-        let draft = draft.under(Some(over));
-        refused("create", stage.store.create(draft.clone().build()).await, Refused::LeaseOver)?;
-        let found = stage.other.read(draft.id, Some(&owner()), Part::Status).await?;
-        hold!(found.is_none(), "what was refused is there: {found:?}");
-        stage.create(draft.again().under(stage.lease)).await?;
+    for (number, lease) in [(1, over), (3, LeaseId::NONE)] {
+        for draft in [operation().keyed(number, 1), durable().keyed(number + 1, 2)] {
+            let draft = draft.under(Some(lease));
+            refused("create", stage.store.create(draft.clone().build()).await, Refused::LeaseOver)?;
+            let found = stage.other.read(draft.id, Some(&owner()), Part::Status).await?;
+            hold!(found.is_none(), "what was refused is there: {found:?}");
+            stage.create(draft.again().under(stage.lease)).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn a_key_is_looked_up_whatever_the_lease(stage: Stage) -> Checked {
+    let over = stage.over(Vec::new()).await?;
+    for (number, draft) in [(1, operation()), (2, durable())] {
+        let draft = draft.keyed(number, 1).under(stage.lease);
+        let id = stage.create(draft.clone()).await?;
+        for lease in [over, LeaseId::NONE] {
+            let lookup = || Draft { request: None, ..draft.again() }.under(Some(lease));
+            expect_existing(&stage, lookup(), id).await?;
+            let other = stage.store.create(lookup().keyed(number, 2).build()).await?;
+            hold!(matches!(other, Created::KeyTaken), "expected that the key is taken, found {other:?}");
+        }
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     operation::{OperationId, State},
-    store::contract::{Attempt, Cancellation, Change, Part},
+    store::contract::{Attempt, Cancellation, Change, Listener, Part},
 };
 
 pub(super) async fn who_sees_the_end_sees_the_reply(stage: Stage) -> Checked {
@@ -135,7 +135,8 @@ async fn expect_counts(stage: &Stage, expected: [u64; 5], bytes: u64) -> Checked
 pub(super) async fn what_is_done_over_one_connection_is_announced_over_the_other(stage: Stage) -> Checked {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hears = Arc::clone(&heard);
-    stage.other.announce_to(Arc::new(move |change| hears.lock().unwrap_or_else(PoisonError::into_inner).push(change)));
+    let listener: Listener = Arc::new(move |change| hears.lock().unwrap_or_else(PoisonError::into_inner).push(change));
+    stage.other.announce_to(Arc::clone(&listener));
     let take = || std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner));
     let expect = async |what: &str, change: Change| {
         eventually(&format!("it is announced that {what}"), async || {

@@ -97,7 +97,7 @@ impl Store for MemoryStore {
     }
 
     fn announce_to(&self, listener: Listener) {
-        self.extended.listeners.add(listener);
+        self.extended.listeners.add(&listener);
     }
 }
 

@@ -1,6 +1,9 @@
 //! A store that is right because it is simple: everything in one place, one at a time. And wrong ones, made of it.
 
+mod creation;
+mod flaw;
 mod kept;
+mod sweeping;
 
 use std::{
     fmt::Debug,
@@ -9,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+pub(super) use flaw::Flaw;
 use kept::{Kept, Operation};
 use tokio::time::sleep;
 
@@ -23,33 +27,6 @@ use crate::{
         },
     },
 };
-
-/// What is wrong with a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
-    None,
-    RenewsWhatIsOver,
-    FinishIsNotFenced,
-    FinishIsNotAtomic,
-    CreatesAfterLooking,
-    ClaimsAfterLooking,
-    ForgetsKeysTooLate,
-    ForgetsBackoff,
-    CountsHandingBack,
-    ShowsWhatHasExpired,
-    ShowsStrangers,
-    TellsTheStateBeforeTheReply,
-    ServesOneOwnerFirst,
-    LosesHistory,
-    StopsSweepingTooSoon,
-    TakesAnyReport,
-    CutsOwners,
-    RepeatsInLists,
-    CountsNothing,
-    LeavesLeasesBehind,
-    RenewsLeasesAlone,
-    SaysNothing,
-}
 
 pub(super) struct Reference {
     kept: Arc<Mutex<Kept>>,
@@ -116,47 +93,21 @@ impl Reference {
 }
 
 impl Store for Reference {
-    fn create(&self, new: NewOperation) -> StoreFuture<Created> {
-        let life = new.life();
-        let NewOperation { id, owner, terms, key, request, lease } = new;
-        let taken = |kept: &Kept, now| {
-            let key = key?;
-            let late = self.has(Flaw::ForgetsKeysTooLate);
-            let same = kept.operations.iter().find(|(_, found)| {
-                found.key.is_some_and(|taken| taken.name == key.name) && (late || !found.is_expired(now))
-            });
-            same.map(|(id, found)| match found.key == Some(key) {
-                true => Created::Existing(found.snapshot(*id, now)),
-                false => Created::KeyTaken,
-            })
-        };
-        let looked = self.alone(|kept, now| Ok(taken(kept, now)));
+    fn create(&self, operation: NewOperation) -> StoreFuture<Created> {
+        let looked = self.alone(|kept, now| Ok(kept.taken(operation.key, now, self.flaw)));
         self.dawdle(Flaw::CreatesAfterLooking);
         let created = self.alone(|kept, now| {
+            if self.has(Flaw::AsksForTheLeaseFirst) {
+                operation.lease.map_or(Ok(()), |lease| kept.require(lease, now))?;
+            }
             let taken = match self.has(Flaw::CreatesAfterLooking) {
                 true => looked.now().unwrap()?,
-                false => taken(kept, now),
+                false => kept.taken(operation.key, now, self.flaw),
             };
-            if let Some(taken) = taken {
-                return Ok(taken);
+            match taken {
+                Some(taken) => Ok(taken),
+                None => Ok(kept.create(operation, now)?),
             }
-            lease.map_or(Ok(()), |lease| kept.require(lease, now))?;
-            let (progress, failed_attempts, end) = (None, Vec::new(), None);
-            let operation = Operation {
-                owner,
-                terms,
-                key,
-                request,
-                created: now,
-                since: now,
-                life,
-                lease,
-                progress,
-                failed_attempts,
-                end,
-            };
-            kept.operations.insert(id, operation);
-            Ok(Created::New { at: now })
         });
         self.tell(Change::Queued);
         created
@@ -332,53 +283,11 @@ impl Store for Reference {
     }
 
     fn sweep(&self, limit: usize) -> StoreFuture<Swept> {
-        self.alone(|kept, now| {
-            let Kept { operations, leases, .. } = kept;
-            let mut swept = Swept::default();
-            let expired = operations.iter().filter(|(_, found)| found.is_expired(now)).map(|(id, _)| *id);
-            swept.expired = expired.take(limit).collect();
-            swept.more = swept.expired.len() == limit;
-            swept.expired.iter().for_each(|id| drop(operations.remove(id)));
-            let (mut overdue, mut lapsed) = (0, 0);
-            for (id, found) in operations.iter_mut().filter(|(_, found)| found.life.state == State::Running) {
-                let attempt = found.life.attempt;
-                if found.terms.max_run_time().is_some_and(|longest| found.since.after(longest) <= now) {
-                    overdue += 1;
-                    if overdue <= limit {
-                        swept.ended.push((*id, found.end(Reply::none(Ending::Failed(Failure::TimedOut)), now)));
-                    }
-                } else if found.lease.is_some_and(|lease| leases.get(&lease).is_none_or(|(_, until)| *until <= now)) {
-                    lapsed += 1;
-                    if lapsed <= limit {
-                        match found.retry(attempt, Failure::Lost, now, self.flaw)? {
-                            Some(finished) => swept.ended.push((*id, finished)),
-                            None => swept.queued.push(*id),
-                        }
-                    }
-                }
-            }
-            swept.more |= overdue > limit || lapsed > limit;
-            swept.more &= !self.has(Flaw::StopsSweepingTooSoon);
-            Ok(swept)
-        })
+        self.alone(|kept, now| Ok(kept.sweep(limit, now, self.flaw)?))
     }
 
     fn counts(&self) -> StoreFuture<Counts> {
-        self.alone(|kept, now| {
-            let mut counts = Counts::default();
-            for found in kept.operations.values().filter(|found| !found.is_expired(now)) {
-                *match found.life.state {
-                    State::Queued => &mut counts.queued,
-                    State::Running => &mut counts.running,
-                    State::Succeeded => &mut counts.succeeded,
-                    State::Failed => &mut counts.failed,
-                    State::Canceled => &mut counts.canceled,
-                } += 1;
-                let bytes = found.end.as_ref().map_or(0, |end| end.reply.size());
-                counts.reply_bytes += if self.has(Flaw::CountsNothing) { 0 } else { bytes as u64 };
-            }
-            Ok(counts)
-        })
+        self.alone(|kept, now| Ok(kept.counts(now, self.flaw)))
     }
 
     fn announce_to(&self, listener: Listener) {

@@ -1,0 +1,141 @@
+//! A store that does not always do as it is told.
+
+use std::{fmt, future::pending, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::yield_now, time::sleep};
+
+use crate::{
+    operation::{Failure, OperationId, Owner, Reply, Report},
+    store::{
+        Attempt, Cancellation, Claimed, Counts, Created, Finished, LeaseId, ListFilter, Listed, Listener, MemoryStore,
+        NewOperation, OpenLease, Part, Snapshot, Store, StoreError, StoreFuture, Swept,
+    },
+};
+
+type Fault = Box<dyn Fn(&Reply) -> Option<StoreError> + Send + Sync>;
+
+/// What comes of asking for anything but a lease and an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Answers,
+    Never,
+    PanicsAtOnce,
+    PanicsLater,
+    RepliesAfter(Duration),
+}
+
+/// Fails when it is told of an end, and panics at its first renewal.
+pub(super) struct Faulty {
+    store: Arc<dyn Store>,
+    fault: Fault,
+    asked: Asked,
+    pub(super) renewals: watch::Sender<usize>,
+}
+
+impl Faulty {
+    pub(super) fn at_ends(fault: impl Fn(&Reply) -> Option<StoreError> + Send + Sync + 'static) -> Self {
+        let (store, renewals) = (Arc::new(MemoryStore::new()), watch::Sender::new(0));
+        Self { store, fault: Box::new(fault), asked: Asked::Answers, renewals }
+    }
+
+    pub(super) fn when_asked(asked: Asked) -> Self {
+        Self { asked, ..Self::at_ends(|_| None) }
+    }
+
+    fn ask<T: Send + 'static>(&self, ask: impl FnOnce(&dyn Store) -> StoreFuture<T>) -> StoreFuture<T> {
+        match self.asked {
+            Asked::Answers | Asked::RepliesAfter(_) => ask(&*self.store),
+            Asked::Never => StoreFuture::pending(pending()),
+            Asked::PanicsAtOnce => panic!("in a store"),
+            Asked::PanicsLater => StoreFuture::pending(async {
+                yield_now().await;
+                panic!("in a store")
+            }),
+        }
+    }
+}
+
+impl Store for Faulty {
+    fn create(&self, operation: NewOperation) -> StoreFuture<Created> {
+        self.ask(|store| store.create(operation))
+    }
+
+    fn read(&self, id: OperationId, owner: Option<&Owner>, part: Part) -> StoreFuture<Option<Snapshot>> {
+        let answer = self.ask(|store| store.read(id, owner, part));
+        match self.asked {
+            Asked::RepliesAfter(long) if part == Part::Reply => StoreFuture::pending(async move {
+                sleep(long).await;
+                answer.await
+            }),
+            _ => answer,
+        }
+    }
+
+    fn finish(&self, attempt: Attempt, reply: Arc<Reply>) -> StoreFuture<Finished> {
+        match (self.fault)(&reply) {
+            Some(error) => StoreFuture::ready(Err(error)),
+            None => self.store.finish(attempt, reply),
+        }
+    }
+
+    fn cancel(&self, id: OperationId, owner: Option<&Owner>) -> StoreFuture<Cancellation> {
+        self.ask(|store| store.cancel(id, owner))
+    }
+
+    fn forget(&self, id: OperationId, owner: Option<&Owner>) -> StoreFuture<bool> {
+        self.ask(|store| store.forget(id, owner))
+    }
+
+    fn list(&self, owner: &Owner, filter: ListFilter, limit: usize) -> StoreFuture<Listed> {
+        self.ask(|store| store.list(owner, filter, limit))
+    }
+
+    fn report(&self, attempt: Attempt, report: Report) -> StoreFuture<()> {
+        self.store.report(attempt, report)
+    }
+
+    fn open_lease(&self, length: Duration, running: Vec<Attempt>) -> StoreFuture<OpenLease> {
+        self.store.open_lease(length, running)
+    }
+
+    fn renew(&self, lease: LeaseId, running: Vec<Attempt>) -> StoreFuture<Vec<Attempt>> {
+        self.renewals.send_modify(|renewals| *renewals += 1);
+        assert_ne!(*self.renewals.borrow(), 1, "the first renewal");
+        self.store.renew(lease, running)
+    }
+
+    fn close_lease(&self, lease: LeaseId) -> StoreFuture<()> {
+        self.store.close_lease(lease)
+    }
+
+    fn claim(&self, lease: LeaseId, limit: usize) -> StoreFuture<Vec<Claimed>> {
+        self.ask(|store| store.claim(lease, limit))
+    }
+
+    fn retry(&self, attempt: Attempt, failure: Failure) -> StoreFuture<Option<Finished>> {
+        self.store.retry(attempt, failure)
+    }
+
+    fn hand_back(&self, attempt: Attempt) -> StoreFuture<Option<Finished>> {
+        self.store.hand_back(attempt)
+    }
+
+    fn sweep(&self, limit: usize) -> StoreFuture<Swept> {
+        self.store.sweep(limit)
+    }
+
+    fn counts(&self) -> StoreFuture<Counts> {
+        self.store.counts()
+    }
+
+    fn announce_to(&self, listener: Listener) {
+        // So that only the replica itself is heard.
+        drop(listener);
+    }
+}
+
+impl fmt::Debug for Faulty {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.store.fmt(formatter)
+    }
+}
