@@ -7,7 +7,7 @@ use crate::{hub::Cancel, longrunning::status, operation::OperationId};
 
 pub(super) async fn cancel(caller: &Caller, id: OperationId) -> Result<(), Status> {
     match caller.hub.cancel(id, caller.owner()).await.map_err(|error| unavailable(&error))? {
-        Cancel::Stopping | Cancel::Told | Cancel::Stopped | Cancel::AlreadyEnded => Ok(()),
+        Cancel::Stopping { .. } | Cancel::Told | Cancel::Stopped | Cancel::AlreadyEnded => Ok(()),
         Cancel::Unknown => Err(status::not_found()),
     }
 }
