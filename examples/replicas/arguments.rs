@@ -48,7 +48,7 @@ impl Arguments {
             let mut value = || words.next().ok_or_else(|| format!("{option}: a value is missing"));
             match option.as_str() {
                 "--role" => role = Some(parse_role(&value()?)?),
-                "--store" => store = Some(parse_store(value()?)?),
+                "--store" => store = Some(parse_store(&value()?)?),
                 "--listen" => listen = Some(parse_listen(&value()?)?),
                 "--lease" => lease = Some(parse_lease(&value()?)?),
                 "--name" => name = Some(value()?),
@@ -77,11 +77,11 @@ fn parse_role(text: &str) -> Result<Role, String> {
     }
 }
 
-fn parse_store(text: String) -> Result<Location, String> {
+fn parse_store(text: &str) -> Result<Location, String> {
     let expected = || format!("--store: expected sqlite:PATH, postgres:URL or redis:URL, found {text:?}");
     let (engine, place) = text.split_once(':').ok_or_else(expected)?;
     // A URL says by itself of which engine it is.
-    let url = if place.starts_with("//") { &*text } else { place };
+    let url = if place.starts_with("//") { text } else { place };
     match (engine, url.split_once("://")) {
         ("sqlite", _) if !place.is_empty() => Ok(Location::Sqlite(place.into())),
         ("postgres" | "postgresql", Some(("postgres" | "postgresql", _))) => Ok(Location::Postgres(url.to_owned())),
@@ -117,7 +117,7 @@ mod tests {
             ("rediss://cache/", Location::Redis("rediss://cache/".to_owned())),
         ];
         for (text, store) in stores {
-            assert_eq!(parse_store(text.to_owned()), Ok(store), "{text}");
+            assert_eq!(parse_store(text), Ok(store), "{text}");
         }
     }
 
@@ -135,7 +135,7 @@ mod tests {
             "mysql://db/",
         ];
         for text in wrong {
-            let refused = parse_store(text.to_owned()).unwrap_err();
+            let refused = parse_store(text).unwrap_err();
             assert!(refused.ends_with(&format!("found {text:?}")), "{refused}");
         }
     }
