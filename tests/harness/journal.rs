@@ -58,9 +58,12 @@ impl fmt::Display for Executions {
 
 impl Journal {
     pub(crate) fn read(path: &Path) -> Self {
+        Self::of_lines(BufReader::new(File::open(path).unwrap()).lines().map(Result::unwrap))
+    }
+
+    fn of_lines(lines: impl Iterator<Item = String>) -> Self {
         let (mut journal, mut names) = (Self::default(), BTreeSet::<Arc<str>>::new());
-        for line in BufReader::new(File::open(path).unwrap()).lines() {
-            let line = line.unwrap();
+        for line in lines {
             let words: Vec<_> = line.split(' ').collect();
             let &[at, name, what, payload] = &*words else { panic!("not a line of the journal: {line}") };
             let at = at.parse().unwrap();
@@ -148,4 +151,23 @@ impl Run {
         }
         false
     }
+}
+
+/// One order runs twice, first from 10,000 to 10,500 by `both`, while or before or after which there is one fault.
+#[cfg(test)]
+fn violations(victim: Option<&str>, from: Moment, until: Moment) -> usize {
+    let lines =
+        ["10000 both begins job-1", "10500 both ends job-1", "20000 worker begins job-1", "20500 worker ends job-1"];
+    let fault = Fault { kind: "fault".to_owned(), victim: victim.map(str::to_owned), from, until };
+    Journal::of_lines(lines.map(str::to_owned).into_iter()).judge(&[fault]).1.len()
+}
+
+#[test]
+fn only_a_fault_that_hit_the_first_run_is_reason_for_a_second() {
+    assert_eq!(violations(Some("both"), 10_200, 10_300), 0);
+    assert_eq!(violations(None, 10_200, 10_300), 0);
+    assert_ne!(violations(Some("api"), 10_200, 10_300), 0);
+    assert_ne!(violations(Some("worker"), 10_200, 10_300), 0);
+    assert_ne!(violations(Some("both"), 12_000, 19_000), 0);
+    assert_ne!(violations(Some("both"), 1_000, 6_000), 0);
 }

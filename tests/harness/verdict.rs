@@ -131,9 +131,10 @@ impl Court {
             }
         }
         self.judge_end(one, &state).await?;
+        let execution = if one.order.is_durable { "durable" } else { "detached" };
         Ok(match state.error {
-            Some(error) => format!("{} ({error})", state.name),
-            None => state.name,
+            Some(error) => format!("{execution} {} ({error})", state.name),
+            None => format!("{execution} {}", state.name),
         })
     }
 
