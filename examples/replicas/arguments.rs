@@ -4,14 +4,16 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub(crate) const USAGE: &str = "\
 usage: replicas --role api|worker|both --store sqlite:PATH|postgres:URL|redis:URL
-                [--listen 127.0.0.1:3000] [--lease 15s] [--name NAME] [--journal PATH]
+                [--listen 127.0.0.1:3000] [--lease 15s] [--retention 10m] [--name NAME]
+                [--journal PATH]
 
-  --role     api answers requests and leaves durable work to others; worker does that work; both does both
-  --store    where operations live: a file, or a server, such as redis:redis://127.0.0.1/; its URL alone does, too
-  --listen   where to listen; port 0 is any free one
-  --lease    after how long without word from it a replica counts as dead, at least 1s
-  --name     what this replica calls itself: by default the address where it listens
-  --journal  a file to which a line is added whenever work begins";
+  --role       api answers requests and leaves durable work to others; worker does that work; both does both
+  --store      where operations live: a file, or a server, such as redis:redis://127.0.0.1/; its URL alone does, too
+  --listen     where to listen; port 0 is any free one
+  --lease      after how long without word from it a replica counts as dead, at least 1s
+  --retention  how long operations are kept that have ended
+  --name       what this replica calls itself: by default the address where it listens
+  --journal    a file to which a line is added whenever work begins, and whenever it ends";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -34,6 +36,7 @@ pub(crate) struct Arguments {
     pub(crate) store: Location,
     pub(crate) listen: SocketAddr,
     pub(crate) lease: Duration,
+    pub(crate) retention: Duration,
     pub(crate) name: String,
     pub(crate) journal: Option<PathBuf>,
 }
@@ -43,14 +46,16 @@ impl Arguments {
     ///
     /// Says what is wrong, or missing.
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let (mut role, mut store, mut listen, mut lease, mut name, mut journal) = (None, None, None, None, None, None);
+        let (mut role, mut store, mut listen, mut name, mut journal) = (None, None, None, None, None);
+        let (mut lease, mut retention) = (Duration::from_secs(15), Duration::from_secs(10 * 60));
         while let Some(option) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{option}: a value is missing"));
             match option.as_str() {
                 "--role" => role = Some(parse_role(&value()?)?),
                 "--store" => store = Some(parse_store(&value()?)?),
                 "--listen" => listen = Some(parse_listen(&value()?)?),
-                "--lease" => lease = Some(parse_lease(&value()?)?),
+                "--lease" => lease = parse_duration(&option, &value()?)?,
+                "--retention" => retention = parse_duration(&option, &value()?)?,
                 "--name" => name = Some(value()?),
                 "--journal" => journal = Some(value()?.into()),
                 _ => return Err(format!("{option}: not an option")),
@@ -61,7 +66,8 @@ impl Arguments {
             role: role.ok_or("--role is missing")?,
             store: store.ok_or("--store is missing")?,
             listen,
-            lease: lease.unwrap_or(Duration::from_secs(15)),
+            lease,
+            retention,
             name: name.unwrap_or_else(|| listen.to_string()),
             journal,
         })
@@ -94,8 +100,8 @@ fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("--listen: expected an address such as 127.0.0.1:3000, found {text:?}"))
 }
 
-fn parse_lease(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| format!("--lease: expected a duration such as 15s, found {text:?}"))
+fn parse_duration(option: &str, text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| format!("{option}: expected a duration such as 15s, found {text:?}"))
 }
 
 #[cfg(test)]

@@ -64,12 +64,12 @@ async fn main() -> ExitCode {
 
 /// Serves until a signal says to stop.
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let Arguments { role, store, listen, lease, name, journal } = arguments;
+    let Arguments { role, store, listen, lease, retention, name, journal } = arguments;
     let builder = Operations::builder().lease(lease).only_accepts(role == Role::Api);
     let operations = open(builder, &store).await?.build()?;
     let workshop = Workshop::open(name.clone(), journal.as_deref())
         .map_err(|error| format!("the journal cannot be written to: {error}"))?;
-    let app = workshop.router().layer(operations.layer(routes()?));
+    let app = workshop.router().layer(operations.layer(routes(retention)?));
 
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("{listen}: {error}"))?;
     println!("listening on http://{}", listener.local_addr()?);
@@ -95,8 +95,8 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn routes() -> Result<Routes, Box<dyn Error>> {
-    let policy = Policy::new().budget(Duration::from_millis(300));
+fn routes(retention: Duration) -> Result<Routes, Box<dyn Error>> {
+    let policy = Policy::new().budget(Duration::from_millis(300)).retention(retention);
     // A job that outlives nine replicas is not to blame for their deaths.
     let durable = policy.clone().execution(Execution::Durable).max_attempts(10).backoff(Duration::from_millis(100));
     let routes = Routes::builder().route("/jobs", durable).route("/reports", policy).build()?;

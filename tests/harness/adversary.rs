@@ -5,12 +5,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    course::Load,
     dice::Dice,
     engine::Engine,
-    ledger::{Ledger, now},
+    ledger::{ABORTED, KILLED, Ledger, now},
     link::{Link, Weather},
     replica::{End, ROLES, Replica},
 };
@@ -23,6 +25,7 @@ pub(crate) struct Stage {
     pub(crate) links: Vec<Link>,
     pub(crate) engine: Mutex<Engine>,
     pub(crate) ledger: Ledger,
+    pub(crate) load: Load,
 }
 
 /// What is asked of a store, before and after which a replica can die.
@@ -30,33 +33,33 @@ const METHODS: [&str; 9] =
     ["create", "finish", "claim", "renew", "retry", "hand_back", "sweep", "open_lease", "close_lease"];
 
 /// Kills, freezes and ends replicas, one at a time.
-pub(crate) async fn trouble_replicas(stage: Arc<Stage>, mut dice: Dice, until: Instant) {
-    while Instant::now() < until {
-        let looked = now();
-        sleep(dice.milliseconds(100, 800)).await;
-        for replica in &stage.replicas {
-            restart_ended(&stage, replica, looked, &mut dice);
-        }
+pub(crate) async fn trouble_replicas(stage: Arc<Stage>, mut dice: Dice, over: CancellationToken) {
+    while !over.is_cancelled() {
+        let rest = match stage.load {
+            Load::Light => dice.milliseconds(100, 800),
+            Load::Heavy => dice.milliseconds(50, 300),
+        };
+        sleep(rest).await;
         let victim = dice.below(ROLES.len());
         let (replica, from) = (&stage.replicas[victim], now());
         let kind = match dice.below(8) {
-            0..4 => {
+            0..5 => {
                 replica.lock().unwrap().kill();
                 sleep(dice.milliseconds(0, 1_500)).await;
-                replica.lock().unwrap().start(point(&mut dice).as_deref());
-                "killed"
+                replica.lock().unwrap().start(stage.point(&mut dice).as_deref());
+                KILLED
             }
-            4..7 => {
+            5..7 => {
                 replica.lock().unwrap().signal("-STOP");
                 sleep(dice.milliseconds(500, 5_000)).await;
                 replica.lock().unwrap().signal("-CONT");
                 "frozen"
             }
             _ => {
-                let stage = Arc::clone(&stage);
-                let ended = tokio::task::spawn_blocking(move || stage.replicas[victim].lock().unwrap().end());
+                let ending = Arc::clone(&stage);
+                let ended = tokio::task::spawn_blocking(move || ending.replicas[victim].lock().unwrap().end());
                 ended.await.unwrap();
-                replica.lock().unwrap().start(point(&mut dice).as_deref());
+                replica.lock().unwrap().start(stage.point(&mut dice).as_deref());
                 "told to end"
             }
         };
@@ -64,28 +67,49 @@ pub(crate) async fn trouble_replicas(stage: Arc<Stage>, mut dice: Dice, until: I
     }
 }
 
-fn restart_ended(stage: &Stage, replica: &Mutex<Replica>, looked: u64, dice: &mut Dice) {
-    let mut replica = replica.lock().unwrap();
-    match replica.ended() {
-        Some(End::Aborted) => {
-            stage.ledger.note("aborted at a named point", Some(&replica.name), looked);
-            replica.start(point(dice).as_deref());
+/// Starts again what ends by itself.
+pub(crate) async fn supervise(stage: Arc<Stage>, mut dice: Dice, over: CancellationToken) {
+    while !over.is_cancelled() {
+        let looked = now();
+        sleep(Duration::from_millis(50)).await;
+        for replica in &stage.replicas {
+            // One that is told to end is started again by who told it.
+            let Ok(mut replica) = replica.try_lock() else { continue };
+            match replica.ended() {
+                Some(End::Aborted) => {
+                    replica.start(stage.point(&mut dice).as_deref());
+                    stage.ledger.note(ABORTED, Some(&replica.name), looked);
+                }
+                Some(End::GaveUp) => replica.start(None),
+                None => {}
+            }
         }
-        Some(End::GaveUp) => replica.start(None),
-        None => {}
     }
 }
 
-/// Where the replica ends by itself. Now and then nowhere.
-fn point(dice: &mut Dice) -> Option<String> {
-    let (when, method) = (dice.one_of(&["before", "after"]), dice.one_of(&METHODS));
-    let number = 1 + dice.below(5);
-    (!dice.one_in(3)).then(|| format!("{when}-{method}:{number}"))
+impl Stage {
+    /// Where a replica ends by itself. Now and then nowhere.
+    fn point(&self, dice: &mut Dice) -> Option<String> {
+        let often = match self.load {
+            Load::Light => 5,
+            Load::Heavy => *dice.one_of(&[5, 50, 500]),
+        };
+        let (when, method) = (dice.one_of(&["before", "after"]), dice.one_of(&METHODS));
+        let number = 1 + dice.below(often);
+        (!dice.one_in(3)).then(|| format!("{when}-{method}:{number}"))
+    }
 }
 
-/// Spoils the lines to the store, and kills the store itself.
-pub(crate) async fn trouble_store(stage: Arc<Stage>, mut dice: Dice, until: Instant) {
-    while Instant::now() < until && !stage.links.is_empty() {
+/// Spoils the lines to the store, and kills the store itself; a file it locks.
+pub(crate) async fn trouble_store(stage: Arc<Stage>, mut dice: Dice, over: CancellationToken) {
+    while !over.is_cancelled() {
+        if stage.links.is_empty() {
+            sleep(dice.milliseconds(1_000, 6_000)).await;
+            let from = now();
+            stage.hold_file(&mut dice).await;
+            stage.ledger.note("the file was locked", None, from);
+            continue;
+        }
         sleep(dice.milliseconds(50, 700)).await;
         let from = now();
         if dice.one_in(8) {
@@ -99,6 +123,16 @@ pub(crate) async fn trouble_store(stage: Arc<Stage>, mut dice: Dice, until: Inst
         let victim = dice.below(ROLES.len());
         let kind = spoil(&stage.links[victim], &mut dice).await;
         stage.ledger.note(kind, Some(ROLES[victim]), from);
+    }
+}
+
+impl Stage {
+    /// Lets nobody write to the file for a while.
+    async fn hold_file(&self, dice: &mut Dice) {
+        let lock = self.engine.lock().unwrap().lock();
+        let lock = lock.await;
+        sleep(dice.milliseconds(100, 3_000)).await;
+        drop(lock);
     }
 }
 

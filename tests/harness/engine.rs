@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+
 use crate::{
     link::{Link, Upstream},
     postgres, redis,
@@ -41,6 +43,20 @@ impl Engine {
             (Self::Redis(_), Some(Link { address, .. })) => format!("redis://{address}/"),
             (Self::Sqlite(file), _) => format!("sqlite:{}", file.display()),
             (_, None) => unreachable!("a server has a line to it"),
+        }
+    }
+
+    /// Locks the file, so that it can be read only.
+    pub(crate) fn lock(&self) -> impl Future<Output = Option<SqliteConnection>> + use<> {
+        let file = match self {
+            Self::Sqlite(file) => Some(file.clone()),
+            Self::Postgres(_) | Self::Redis(_) => None,
+        };
+        async move {
+            let mut connection = SqliteConnectOptions::new().filename(file?).connect().await.unwrap();
+            // It waits its turn.
+            sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.ok()?;
+            Some(connection)
         }
     }
 

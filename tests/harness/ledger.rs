@@ -6,12 +6,17 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use crate::replica::LEASE;
+
 /// Milliseconds since 1970, by the machine's clock, which the replicas share.
 pub(crate) type Moment = u64;
 
 pub(crate) fn now() -> Moment {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
 }
+
+pub(crate) const KILLED: &str = "killed";
+pub(crate) const ABORTED: &str = "killed at a named point";
 
 /// Something that went wrong because it was made to.
 #[derive(Clone, Debug)]
@@ -24,13 +29,24 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// Whether it can have done something to this replica within this time.
+    /// Whether this replica had to do with it within this time.
     pub(crate) fn hits(&self, replica: &str, from: Moment, until: Moment) -> bool {
-        /// A lease, and what it takes to notice that it is over, and to recover.
-        const AFTERMATH: Moment = 5_000;
+        self.concerns(replica) && self.from <= until && from <= self.until
+    }
+
+    /// The same, or whether it may have kept the lease from being renewed under which this replica ran something then: that
+    /// shows up to a lease after it began.
+    pub(crate) fn harms(&self, replica: &str, from: Moment, until: Moment) -> bool {
+        let felt = self.until.max(self.from + LEASE.as_millis() as Moment);
+        self.concerns(replica) && self.from <= until && from <= felt
+    }
+
+    fn concerns(&self, replica: &str) -> bool {
         self.victim.as_deref().is_none_or(|victim| victim == replica)
-            && self.from <= until
-            && from <= self.until + AFTERMATH
+    }
+
+    fn is_kill(&self) -> bool {
+        [KILLED, ABORTED].contains(&&*self.kind)
     }
 }
 
@@ -45,6 +61,11 @@ impl Ledger {
 
     pub(crate) fn faults(&self) -> Vec<Fault> {
         self.0.lock().unwrap().clone()
+    }
+
+    /// How many times a replica was killed.
+    pub(crate) fn kills(&self) -> usize {
+        self.0.lock().unwrap().iter().filter(|fault| fault.is_kill()).count()
     }
 }
 

@@ -1,82 +1,25 @@
-//! The clients: what they ask for, and what they are answered.
+//! The clients: what they do, and what they make of what they are answered.
 
 use std::{
     fs::File,
     io::Write,
     path::Path,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use bytes::Bytes;
-use hmac_sha256::Hash;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep, timeout},
-};
+use http::StatusCode;
+use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    answers::{Acknowledged, Answers, State},
+    client::Http,
+    course::Load,
     dice::Dice,
-    ledger::{Moment, now},
+    ledger::now,
+    order::Order,
 };
-
-/// What is asked for.
-#[derive(Clone, Debug)]
-pub(crate) struct Order {
-    /// Unlike any other.
-    pub(crate) payload: String,
-    pub(crate) is_durable: bool,
-    pub(crate) is_keyed: bool,
-    prefers_async: bool,
-    milliseconds: u64,
-}
-
-impl Order {
-    pub(crate) fn new(number: usize, dice: &mut Dice) -> Self {
-        let (is_durable, is_keyed) = (!dice.one_in(3), dice.one_in(3));
-        let kind = match (is_durable, is_keyed) {
-            (true, true) => "keyed-job",
-            (true, false) => "job",
-            (false, true) => "keyed-report",
-            (false, false) => "report",
-        };
-        Self {
-            payload: format!("{kind}-{number}"),
-            is_durable,
-            is_keyed,
-            prefers_async: dice.one_in(3),
-            milliseconds: dice.below(2_500) as u64,
-        }
-    }
-
-    /// The reply that belongs to it.
-    pub(crate) fn reply(&self) -> String {
-        let rounds = self.milliseconds.div_ceil(10);
-        let fingerprint =
-            (0..rounds).fold(Hash::hash(self.payload.as_bytes()), |fingerprint, _| Hash::hash(&fingerprint));
-        let hexadecimal: String = fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
-        hexadecimal + "\n"
-    }
-}
-
-/// An order that was accepted.
-#[derive(Clone, Debug)]
-pub(crate) struct Acknowledged {
-    pub(crate) order: Order,
-    pub(crate) location: String,
-    /// The replica that took it.
-    pub(crate) front: String,
-    pub(crate) at: Moment,
-}
 
 /// A replica that takes orders.
 #[derive(Clone, Debug)]
@@ -85,88 +28,43 @@ pub(crate) struct Front {
     pub(crate) port: u16,
 }
 
-/// What the clients were answered.
-#[derive(Debug, Default)]
-pub(crate) struct Answers {
-    pub(crate) acknowledged: Mutex<Vec<Acknowledged>>,
-    pub(crate) in_line: AtomicUsize,
-    pub(crate) turned_away: AtomicUsize,
-    pub(crate) unanswered: AtomicUsize,
-    pub(crate) violations: Mutex<Vec<String>>,
-}
+/// So many clients at most wait for an answer.
+const CLIENTS: usize = 400;
 
-impl Answers {
-    pub(crate) fn violation(&self, what: String) {
-        self.violations.lock().unwrap().push(what);
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Http(Client<HttpConnector, Full<Bytes>>);
-
-/// An answer, as far as it matters.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    location: Option<String>,
-    pub(crate) body: String,
-}
-
-impl Http {
-    pub(crate) fn new() -> Self {
-        Self(Client::builder(TokioExecutor::new()).build_http())
-    }
-
-    /// None where there is no whole answer.
-    async fn send(&self, request: Request<Full<Bytes>>) -> Option<Answer> {
-        const PATIENCE: Duration = Duration::from_secs(15);
-        let answer = async {
-            let response = self.0.request(request).await.ok()?;
-            let (head, body) = response.into_parts();
-            let location = head.headers.get(header::LOCATION).map(|location| location.to_str().unwrap().to_owned());
-            let body = body.collect().await.ok()?.to_bytes();
-            Some(Answer { status: head.status, location, body: String::from_utf8_lossy(&body).into_owned() })
-        };
-        timeout(PATIENCE, answer).await.ok()?
-    }
-
-    pub(crate) async fn get(&self, port: u16, path: &str) -> Option<Answer> {
-        self.send(Request::get(format!("http://127.0.0.1:{port}{path}")).body(Full::default()).unwrap()).await
-    }
-
-    async fn post(&self, port: u16, order: &Order) -> Option<Answer> {
-        let path = if order.is_durable { "jobs" } else { "reports" };
-        let uri = format!("http://127.0.0.1:{port}/{path}?milliseconds={}", order.milliseconds);
-        let mut request = Request::builder().method(Method::POST).uri(uri);
-        if order.is_keyed {
-            request = request.header("idempotency-key", format!("\"{}\"", order.payload));
+impl Load {
+    /// How long until somebody else comes.
+    fn pause(self, dice: &mut Dice) -> Duration {
+        match self {
+            Self::Light => dice.milliseconds(20, 250),
+            Self::Heavy => dice.milliseconds(1, 6),
         }
-        if order.prefers_async {
-            request = request.header("prefer", "respond-async");
-        }
-        self.send(request.body(Full::from(order.payload.clone())).unwrap()).await
     }
 }
 
-/// Asks for work at these replicas until it is time, and returns once everything is answered.
-pub(crate) async fn ask(
-    http: Http,
-    answers: Arc<Answers>,
-    fronts: Vec<Front>,
-    log: &Path,
-    mut dice: Dice,
-    until: Instant,
-) {
-    let client = Asker::new(http, answers, log);
-    let mut asking = JoinSet::new();
+/// Asks for work at these replicas until it is over, and returns once everything is answered.
+pub(crate) async fn ask(asker: Asker, fronts: Vec<Front>, load: Load, mut dice: Dice, over: CancellationToken) {
+    let (mut asking, clients) = (JoinSet::new(), Arc::new(Semaphore::new(CLIENTS)));
     let mut number = 0;
-    while Instant::now() < until {
-        sleep(dice.milliseconds(20, 250)).await;
+    while !over.is_cancelled() {
+        sleep(load.pause(&mut dice)).await;
+        let client = Arc::clone(&clients).acquire_owned().await.unwrap();
         number += 1;
-        let order = Order::new(number, &mut dice);
-        asking.spawn(client.clone().see_through(order, fronts.clone(), dice.split()));
+        let (order, fronts, mut dice) = (Order::new(number, load, &mut dice), fronts.clone(), dice.split());
+        let asker = asker.clone();
+        asking.spawn(async move {
+            let accepted = asker.see_through(order, &fronts, &mut dice).await;
+            drop(client);
+            if let Some(accepted) = accepted {
+                asker.look_again(&accepted, &fronts, dice).await;
+            }
+        });
+        while let Some(done) = asking.try_join_next() {
+            done.unwrap();
+        }
     }
-    while asking.join_next().await.is_some() {}
+    while let Some(done) = asking.join_next().await {
+        done.unwrap();
+    }
 }
 
 /// A client that keeps a list of what was accepted.
@@ -184,52 +82,80 @@ impl Asker {
     }
 
     /// Sends it, and if it has a key once more, maybe to another replica.
-    pub(crate) async fn see_through(self, order: Order, fronts: Vec<Front>, mut dice: Dice) {
-        let front = dice.one_of(&fronts);
+    pub(crate) async fn see_through(&self, order: Order, fronts: &[Front], dice: &mut Dice) -> Option<Acknowledged> {
+        let front = dice.one_of(fronts);
         if !order.is_keyed {
-            self.submit(&order, front).await;
-        } else {
-            let pause = dice.milliseconds(0, 2_000);
-            let again = async {
-                sleep(pause).await;
-                self.submit(&order, dice.one_of(&fronts)).await;
-            };
-            tokio::join!(self.submit(&order, front), again);
+            return self.submit(order, front).await;
         }
+        let (pause, other) = (dice.milliseconds(0, 2_000), dice.one_of(fronts));
+        let again = async {
+            sleep(pause).await;
+            self.submit(order, other).await
+        };
+        let (first, second) = tokio::join!(self.submit(order, front), again);
+        first.or(second)
     }
 
-    async fn submit(&self, order: &Order, front: &Front) {
+    async fn submit(&self, order: Order, front: &Front) -> Option<Acknowledged> {
         let at = now();
-        let Some(answer) = self.http.post(front.port, order).await else {
+        let Some(answer) = self.http.post(front.port, &order).await else {
             self.answers.unanswered.fetch_add(1, Ordering::Relaxed);
-            return;
+            return None;
         };
-        match (answer.status, answer.location) {
+        let payload = order.payload();
+        let counter = match (answer.status, answer.location) {
             (StatusCode::ACCEPTED, Some(location)) => {
-                writeln!(&*self.log, "{location} {}", order.payload).unwrap();
-                self.answers.acknowledged.lock().unwrap().push(Acknowledged {
-                    order: order.clone(),
-                    location,
-                    front: front.name.clone(),
-                    at,
-                });
+                writeln!(&*self.log, "{at} {} {location} {payload}", front.name).unwrap();
+                return self.answers.accept(order, &location, at);
             }
-            (StatusCode::OK, None) if answer.body == order.reply() => {
-                self.answers.in_line.fetch_add(1, Ordering::Relaxed);
-            }
+            (StatusCode::OK, None) if answer.body == order.reply() => &self.answers.in_line,
             // The durable ones are turned away where they cannot be stored; what was named by a key tells how it ended.
-            (StatusCode::SERVICE_UNAVAILABLE, None) => {
-                self.answers.turned_away.fetch_add(1, Ordering::Relaxed);
-            }
+            (StatusCode::SERVICE_UNAVAILABLE, None) => &self.answers.turned_away,
             (StatusCode::INTERNAL_SERVER_ERROR, None)
                 if order.is_keyed && !order.is_durable && is_of_a_death(&answer.body) =>
             {
-                self.answers.turned_away.fetch_add(1, Ordering::Relaxed);
+                &self.answers.turned_away
             }
             (status, location) => {
-                let what = format!("{}: answered {status} {location:?} {}", order.payload, answer.body);
-                self.answers.violation(what);
+                self.answers.violation(format!("{payload}: answered {status} {location:?} {}", answer.body));
+                return None;
             }
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// Looks at what was accepted some time ago.
+    async fn look_again(&self, accepted: &Acknowledged, fronts: &[Front], mut dice: Dice) {
+        sleep(dice.milliseconds(300, 3_000)).await;
+        let _elsewhere = state(&self.http, accepted, dice.one_of(fronts).port, &self.answers).await;
+    }
+}
+
+/// Looks at operations while things go wrong: none may be unknown, and none may leave its end.
+pub(crate) async fn watch(http: Http, answers: &Answers, ports: &[u16], mut dice: Dice, over: CancellationToken) {
+    while !over.is_cancelled() {
+        sleep(dice.milliseconds(5, 60)).await;
+        if let Some(one) = answers.any(&mut dice) {
+            let _unknown_for_now = state(&http, &one, *dice.one_of(ports), answers).await;
+        }
+    }
+}
+
+/// The state of an operation, which is not to be another than before. None where it cannot be had.
+pub(crate) async fn state(http: &Http, of: &Acknowledged, port: u16, answers: &Answers) -> Option<State> {
+    let before = answers.end_of(of);
+    let answer = http.get(port, &format!("{}/status", of.location())).await?;
+    match answer.status {
+        StatusCode::OK => {
+            let state = State::of(&answer.body)?;
+            answers.saw(of, before, &state);
+            Some(state)
+        }
+        StatusCode::SERVICE_UNAVAILABLE => None,
+        other => {
+            answers.violation(format!("{} at {}: its status is {other}", of.order.payload(), of.location()));
+            None
         }
     }
 }

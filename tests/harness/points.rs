@@ -9,9 +9,13 @@ use tokio::{
 
 use crate::{
     Outcome, Scene,
+    answers::Answers,
+    client::Http,
+    course::Load,
     engine::Engine,
-    ledger::{Ledger, now},
-    load::{Answers, Asker, Front, Http, Order},
+    ledger::{ABORTED, Ledger, now},
+    load::{Asker, Front},
+    order::Order,
     replica::{End, Replica},
     verdict::judge,
 };
@@ -62,9 +66,9 @@ pub(crate) async fn die_at_each(Scene { store, program, folder, mut dice }: Scen
         let at = &doomed[number % doomed.len()];
         let at = if number < 3 * doomed.len() { at } else { &survivors[0] };
         let front = Front { name: at.name.clone(), port: at.port };
-        let (order, dice) = (Order::new(number, &mut dice), dice.split());
+        let (order, mut dice) = (Order::new(number, Load::Light, &mut dice), dice.split());
         let asker = asker.clone();
-        asking.spawn(async move { asker.see_through(order, vec![front], dice).await });
+        asking.spawn(async move { asker.see_through(order, &[front], &mut dice).await });
     }
     while asking.join_next().await.is_some() {}
     let until = Instant::now() + LIFE;
@@ -72,10 +76,10 @@ pub(crate) async fn die_at_each(Scene { store, program, folder, mut dice }: Scen
         if !has_died(&mut replica, until).await {
             answers.violation(format!("{}: was not reached", replica.name));
         }
-        ledger.note("aborted at a named point", Some(&replica.name), begun);
+        ledger.note(ABORTED, Some(&replica.name), begun);
     }
     let (ports, faults) = (survivors.each_ref().map(|replica| replica.port), ledger.faults());
-    let verdict = judge(&http, &answers, &ports, &faults, &folder.join("journal")).await;
+    let verdict = judge(&http, &answers, &ports, &faults, &folder).await;
     Outcome { answers, verdict, faults }
 }
 

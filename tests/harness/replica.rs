@@ -10,10 +10,16 @@ use std::{
 
 use tokio::time::sleep;
 
-use crate::load::Http;
+use crate::client::Http;
 
 /// The replicas there are, by what they do, which is also what they are called.
 pub(crate) const ROLES: [&str; 3] = ["api", "both", "worker"];
+
+/// After how long without word from it a replica counts as dead.
+pub(crate) const LEASE: Duration = Duration::from_secs(2);
+
+/// How long operations are kept: longer than a long run takes.
+const RETENTION: &str = "6h";
 
 /// The replica's process, and how to start another in its place. It does not outlive the test.
 #[derive(Debug)]
@@ -40,9 +46,10 @@ impl Replica {
         let port = crate::redis::free_port();
         let journal = folder.join("journal").display().to_string();
         let listen = format!("127.0.0.1:{port}");
+        let lease = format!("{}ms", LEASE.as_millis());
         let arguments = ["--role", role, "--name", name, "--store", store, "--journal", &journal, "--listen", &listen]
             .iter()
-            .chain(&["--lease", "2s"])
+            .chain(&["--lease", &lease, "--retention", RETENTION])
             .map(|argument| (*argument).to_owned())
             .collect();
         let log = folder.join(format!("{name}.log"));

@@ -1,222 +1,174 @@
 //! Whether everything that was accepted came to the one end that is right for it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
+    collections::BTreeMap,
     path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use http::StatusCode;
-use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use crate::{
-    dice::Dice,
+    answers::{Acknowledged, Answers, State},
+    client::Http,
+    journal::{Executions, Journal},
     ledger::{Fault, Moment},
-    load::{Acknowledged, Answers, Http},
+    load::state,
 };
 
 /// No operation takes longer to end once nothing goes wrong any more: leases, rests between attempts, and what is queued.
 const SETTLED: Duration = Duration::from_secs(90);
 
-/// An operation's state, as the monitor tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct State {
-    name: String,
-    error: Option<String>,
-}
+/// How long a replica may fail to tell what is known to have ended.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-impl State {
-    fn is_terminal(&self) -> bool {
-        !matches!(&*self.name, "queued" | "running")
-    }
+/// What is asked for twice is within this time, in milliseconds.
+const NEAR: Moment = 5_000;
 
-    fn of(document: &str) -> Option<Self> {
-        let document: Value = serde_json::from_str(document).ok()?;
-        let error = document["error"]["code"].as_str().map(str::to_owned);
-        Some(Self { name: document["status"].as_str()?.to_owned(), error })
-    }
-}
-
-/// Looks at operations while things go wrong: none may be unknown, and none may leave its end.
-pub(crate) async fn watch(http: Http, answers: &Answers, ports: &[u16], mut dice: Dice, until: Instant) {
-    let mut ended = HashMap::<String, State>::new();
-    while Instant::now() < until {
-        sleep(dice.milliseconds(5, 60)).await;
-        let looked_at = {
-            let acknowledged = answers.acknowledged.lock().unwrap();
-            if acknowledged.is_empty() {
-                continue;
-            }
-            // The latest more often than others.
-            let back =
-                if dice.one_in(2) { dice.below(acknowledged.len().min(3)) } else { dice.below(acknowledged.len()) };
-            acknowledged[acknowledged.len() - 1 - back].clone()
-        };
-        let Some(found) = state(&http, &looked_at, *dice.one_of(ports), answers).await else { continue };
-        let before = ended.get(&looked_at.location);
-        if before.is_some_and(|before| *before != found) {
-            answers.violation(format!("{}: was {before:?}, is {found:?}", looked_at.order.payload));
-        }
-        if found.is_terminal() {
-            ended.insert(looked_at.location, found);
-        }
-    }
-}
-
-/// The state of an operation. None where it cannot be had.
-async fn state(http: &Http, of: &Acknowledged, port: u16, answers: &Answers) -> Option<State> {
-    let answer = http.get(port, &format!("{}/status", of.location)).await?;
-    match answer.status {
-        StatusCode::OK => State::of(&answer.body),
-        StatusCode::SERVICE_UNAVAILABLE => None,
-        other => {
-            answers.violation(format!("{} at {}: its status is {other}", of.order.payload, of.location));
-            None
-        }
-    }
-}
+/// So many are judged at a time.
+const JUDGES: usize = 16;
 
 /// What became of everything.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) ends: BTreeMap<String, usize>,
-    pub(crate) runs: usize,
-    pub(crate) second_runs: usize,
+    pub(crate) executions: Executions,
 }
 
-/// Waits until every operation has ended, looks at each twice, and holds what was found against what was asked for.
-pub(crate) async fn judge(http: &Http, answers: &Answers, ports: &[u16], faults: &[Fault], journal: &Path) -> Verdict {
-    let mut verdict = Verdict::default();
-    let deadline = Instant::now() + SETTLED;
-    let mut ended = Vec::new();
-    let mut names = HashMap::<String, String>::new();
-    for one in distinct(answers) {
-        if let Some(other) = names.insert(one.order.payload.clone(), one.location.clone()) {
-            answers.violation(format!("{}: is two operations, {other} and {}", one.order.payload, one.location));
-        }
-        match end(http, &one, ports, deadline, answers).await {
-            Some(state) => ended.push((one, state)),
-            None => answers.violation(format!("{} at {}: has not ended", one.order.payload, one.location)),
-        }
-    }
-    let runs = Runs::read(journal);
-    for (one, state) in &ended {
-        let told = match &state.error {
-            Some(error) => format!("{} ({error})", state.name),
-            None => state.name.clone(),
-        };
-        *verdict.ends.entry(told).or_default() += 1;
-        if let Err(wrong) = judge_one(http, one, state, ports, &runs, faults).await {
-            answers.violation(format!("{} at {}: {wrong}; runs: {:?}", one.order.payload, one.location, runs.of(one)));
-        }
-    }
-    runs.judge(faults, answers, &mut verdict);
-    verdict
+/// What is known once nothing goes wrong any more.
+struct Court {
+    http: Http,
+    answers: Arc<Answers>,
+    ports: Vec<u16>,
+    faults: Vec<Fault>,
+    journal: Journal,
+    deadline: Instant,
+    next: AtomicUsize,
+    ends: Mutex<BTreeMap<String, usize>>,
 }
 
-fn distinct(answers: &Answers) -> Vec<Acknowledged> {
-    let mut all = answers.acknowledged.lock().unwrap().clone();
-    all.sort_by(|one, other| one.location.cmp(&other.location));
-    all.dedup_by(|one, other| one.location == other.location && one.order.payload == other.order.payload);
-    all
-}
-
-async fn end(http: &Http, of: &Acknowledged, ports: &[u16], deadline: Instant, answers: &Answers) -> Option<State> {
-    for port in ports.iter().cycle() {
-        match state(http, of, *port, answers).await {
-            Some(state) if state.is_terminal() => return Some(state),
-            _ if Instant::now() >= deadline => return None,
-            _ => sleep(Duration::from_millis(50)).await,
-        }
-    }
-    None
-}
-
-async fn judge_one(
+/// Waits until every operation has ended, looks at each at every replica, and holds what is found against what was asked for.
+pub(crate) async fn judge(
     http: &Http,
-    one: &Acknowledged,
-    state: &State,
+    answers: &Arc<Answers>,
     ports: &[u16],
-    runs: &Runs,
     faults: &[Fault],
-) -> Result<(), String> {
-    /// So many attempts may fail.
-    const ATTEMPTS: usize = 10;
-    for port in ports {
-        let path = format!("{}/status", one.location);
-        let again = http.get(*port, &path).await.and_then(|answer| State::of(&answer.body));
-        if again.as_ref() != Some(state) {
-            return Err(format!("was {state:?}, is {again:?}"));
+    folder: &Path,
+) -> Verdict {
+    let deadline = Instant::now() + SETTLED;
+    let mut court = Court {
+        http: http.clone(),
+        answers: Arc::clone(answers),
+        ports: ports.to_owned(),
+        faults: faults.to_owned(),
+        journal: Journal::default(),
+        deadline,
+        next: AtomicUsize::new(0),
+        ends: Mutex::default(),
+    };
+    court.until_all_have_ended().await;
+    court.journal = Journal::read(&folder.join("journal"));
+    let court = Arc::new(court);
+    let mut judges: JoinSet<_> = (0..JUDGES).map(|_| Arc::clone(&court).judge_some()).collect();
+    while let Some(done) = judges.join_next().await {
+        done.unwrap();
+    }
+    let (executions, violations) = court.journal.judge(faults);
+    violations.into_iter().for_each(|violation| answers.violation(violation));
+    let ends = court.ends.lock().unwrap().clone();
+    Verdict { ends, executions }
+}
+
+impl Court {
+    /// What is not seen to end by then has not: it is found out by the judges.
+    async fn until_all_have_ended(&self) {
+        for number in 0..self.answers.accepted() {
+            let one = self.answers.nth(number).unwrap();
+            if self.answers.end_of(&one).is_none() {
+                let _told_later = self.end(&one, self.deadline).await;
+            }
         }
     }
-    let path = format!("{}/result", one.location);
-    let result = http.get(ports[0], &path).await.ok_or("its reply cannot be had")?;
-    match (&*state.name, state.error.as_deref()) {
-        ("succeeded", None) => match result.status == StatusCode::OK && result.body == one.order.reply() {
-            true => Ok(()),
-            false => Err(format!("its reply is {} {}", result.status, result.body)),
-        },
-        ("failed", Some("lost")) if one.order.is_durable && runs.of(one).len() >= ATTEMPTS => Ok(()),
-        ("failed", Some("lost" | "interrupted")) if !one.order.is_durable => {
-            // Its end waits for the store.
-            let outages =
-                faults.iter().filter(|fault| fault.victim.is_none() && fault.hits("", one.at, one.at + 5_000));
-            let outage: Moment = outages.map(|fault| fault.until - fault.from).sum();
-            let (front, until) = (&*one.front, one.at + 5_000 + outage);
-            // An outage of the store is no reason: the replica goes on, and the store will hear of it.
-            let is_reason = |fault: &&Fault| fault.victim.is_some() || one.order.is_keyed;
-            match faults.iter().filter(is_reason).any(|fault| fault.hits(front, one.at, until)) {
+
+    async fn judge_some(self: Arc<Self>) {
+        while let Some(one) = self.answers.nth(self.next.fetch_add(1, Ordering::Relaxed)) {
+            let told = self.judge_one(&one).await.unwrap_or_else(|wrong| {
+                let (payload, location, runs) = (one.order.payload(), one.location(), self.journal.of(&one.order));
+                self.answers.violation(format!("{payload} at {location}: {wrong}; runs: {runs:?}"));
+                "not as it should be".to_owned()
+            });
+            *self.ends.lock().unwrap().entry(told).or_default() += 1;
+        }
+    }
+
+    async fn end(&self, of: &Acknowledged, deadline: Instant) -> Option<State> {
+        for port in self.ports.iter().cycle() {
+            match state(&self.http, of, *port, &self.answers).await {
+                Some(state) if state.is_terminal() => return Some(state),
+                _ if Instant::now() >= deadline => return None,
+                _ => sleep(Duration::from_millis(50)).await,
+            }
+        }
+        None
+    }
+
+    /// What it came to, or what is wrong with that.
+    async fn judge_one(&self, one: &Acknowledged) -> Result<String, String> {
+        let state = self.end(one, self.deadline.max(Instant::now() + PATIENCE)).await.ok_or("has not ended")?;
+        for port in &self.ports {
+            let path = format!("{}/status", one.location());
+            let again = self.http.get(*port, &path).await.and_then(|answer| State::of(&answer.body));
+            if again.as_ref() != Some(&state) {
+                return Err(format!("was {state:?}, is {again:?}"));
+            }
+        }
+        self.judge_end(one, &state).await?;
+        let execution = if one.order.is_durable { "durable" } else { "detached" };
+        Ok(match state.error {
+            Some(error) => format!("{execution} {} ({error})", state.name),
+            None => format!("{execution} {}", state.name),
+        })
+    }
+
+    async fn judge_end(&self, one: &Acknowledged, state: &State) -> Result<(), String> {
+        /// So many attempts may fail.
+        const ATTEMPTS: usize = 10;
+        let order = &one.order;
+        let path = format!("{}/result", one.location());
+        let result = self.http.get(self.ports[0], &path).await.ok_or("its reply cannot be had")?;
+        let runs = self.journal.of(order);
+        match (&*state.name, state.error.as_deref()) {
+            ("succeeded", None) => match result.status == StatusCode::OK && result.body == order.reply() {
                 true => Ok(()),
-                false => Err(format!("{state:?}, and nothing was done to the replica {front}")),
-            }
-        }
-        _ => Err(format!("{state:?}")),
-    }
-}
-
-/// A run of a handler.
-#[derive(Clone, Debug)]
-struct Run {
-    at: Moment,
-    replica: String,
-}
-
-#[derive(Debug)]
-struct Runs {
-    by_payload: BTreeMap<String, Vec<Run>>,
-}
-
-impl Runs {
-    fn read(journal: &Path) -> Self {
-        let mut by_payload = BTreeMap::<_, Vec<_>>::new();
-        for line in fs::read_to_string(journal).unwrap_or_default().lines() {
-            let mut words = line.split(' ');
-            let (Some(at), Some(replica), Some(payload)) = (words.next(), words.next(), words.next()) else { continue };
-            let run = Run { at: at.parse().unwrap(), replica: replica.to_owned() };
-            by_payload.entry(payload.to_owned()).or_default().push(run);
-        }
-        Self { by_payload }
-    }
-
-    fn of(&self, one: &Acknowledged) -> &[Run] {
-        self.by_payload.get(&one.order.payload).map_or(&[], Vec::as_slice)
-    }
-
-    /// What is not durable runs once at most; what is runs again only if something was done to the replica that ran it.
-    fn judge(&self, faults: &[Fault], answers: &Answers, verdict: &mut Verdict) {
-        for (payload, runs) in &self.by_payload {
-            verdict.runs += runs.len();
-            verdict.second_runs += runs.len() - 1;
-            if payload.contains("report") && runs.len() > 1 {
-                answers.violation(format!("{payload}: ran more than once: {runs:?}"));
-            }
-            for (run, next) in runs.iter().zip(&runs[1..]) {
-                if !faults.iter().any(|fault| fault.hits(&run.replica, run.at, next.at)) {
-                    answers.violation(format!("{payload}: ran again for no reason: {run:?}, then {next:?}"));
+                false => Err(format!("its reply is {} {}", result.status, result.body)),
+            },
+            ("failed", Some("lost")) if order.is_durable && runs.len() >= ATTEMPTS => Ok(()),
+            ("failed", Some("lost" | "interrupted")) if !order.is_durable => {
+                let has_reason = match runs {
+                    [] => order.is_keyed && self.may_not_have_begun(one),
+                    [run, ..] => run.may_be_lost(order.is_keyed, &self.faults),
+                };
+                match has_reason {
+                    true => Ok(()),
+                    false => Err(format!("{state:?}, and nothing was done to the replica that ran it")),
                 }
             }
+            _ => Err(format!("{state:?}")),
         }
+    }
+
+    /// What was named by a key was accepted before it began, which it never did where the replica died that took it, and another
+    /// than that may have told so.
+    fn may_not_have_begun(&self, one: &Acknowledged) -> bool {
+        let (from, until) = (one.at - NEAR, one.at + NEAR);
+        self.faults.iter().any(|fault| fault.victim.is_some() && fault.from <= until && from <= fault.until)
     }
 }
