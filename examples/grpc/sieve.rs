@@ -81,7 +81,7 @@ mod tests {
     fn none_is_lost_where_segments_meet() {
         assert_eq!(primes(0, 1_000_000).len(), 78_498);
         let met = LENGTH + 2;
-        let by_division = |number: &u64| (2..=number.isqrt()).all(|divisor| number % divisor != 0);
+        let by_division = |number: &u64| (2..=number.isqrt()).all(|divisor| !number.is_multiple_of(divisor));
         let expected: Vec<_> = (met - 100..met + 100).filter(by_division).collect();
         let found: Vec<_> = primes(0, met + 99).into_iter().filter(|prime| *prime >= met - 100).collect();
         assert_eq!(found, expected);
