@@ -1,7 +1,5 @@
 //! What a client speaks, and so in which words the layer answers it.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{Response, header};
 
@@ -18,7 +16,7 @@ use crate::longrunning::operation;
 use crate::{
     http::problem::{Kind, Problem},
     policy::Terms,
-    store::{End, Snapshot},
+    store::Snapshot,
 };
 
 /// What a client speaks.
@@ -84,13 +82,14 @@ impl Client {
         }
     }
 
-    /// The reply of an operation that has ended.
-    pub(super) fn reply<RB>(&self, snapshot: &Snapshot, end: &Arc<End>) -> Response<ResponseBody<RB>> {
-        match self.speech {
+    /// The reply of an operation, once that has ended.
+    pub(super) fn reply<RB>(&self, snapshot: &Snapshot) -> Option<Response<ResponseBody<RB>>> {
+        let end = snapshot.end.as_ref()?;
+        Some(match self.speech {
             Speech::Http => stored_first::reply(self, end),
             #[cfg(feature = "grpc")]
             Speech::Grpc(caller) => grpc::reply(caller, end, || operation::of(snapshot)),
-        }
+        })
     }
 
     /// The body of an answer of the layer's own.

@@ -250,10 +250,9 @@ where
     ) -> Response<ResponseBody<RB>> {
         self.submission = None;
         match end {
-            Ok(Some(snapshot)) => match &snapshot.end {
-                Some(end) => self.client.reply(&snapshot, end),
-                None => self.client.pending(&snapshot, &self.route).map(|document| self.client.body(document)),
-            },
+            Ok(Some(snapshot)) => self.client.reply(&snapshot).unwrap_or_else(|| {
+                self.client.pending(&snapshot, &self.route).map(|document| self.client.body(document))
+            }),
             Ok(None) => self.refuse(Kind::NotFound),
             // It is there, whether or not it can be looked at.
             Err(_) => self.accepted_as(&accepted::Accepted::new(id, created)),
