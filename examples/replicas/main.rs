@@ -97,8 +97,8 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 
 fn routes(retention: Duration) -> Result<Routes, Box<dyn Error>> {
     let policy = Policy::new().budget(Duration::from_millis(300)).retention(retention);
-    // A job that outlives nine replicas is not to blame for their deaths.
-    let durable = policy.clone().execution(Execution::Durable).max_attempts(10).backoff(Duration::from_millis(100));
+    // Replicas that are killed all the time are not the fault of a job.
+    let durable = policy.clone().execution(Execution::Durable).max_attempts(50).backoff(Duration::from_millis(100));
     let routes = Routes::builder().route("/jobs", durable).route("/reports", policy).build()?;
     Ok(routes)
 }

@@ -139,8 +139,6 @@ impl Court {
     }
 
     async fn judge_end(&self, one: &Acknowledged, state: &State) -> Result<(), String> {
-        /// So many attempts may fail.
-        const ATTEMPTS: usize = 10;
         let order = &one.order;
         let path = format!("{}/result", one.location());
         let result = self.http.get(self.ports[0], &path).await.ok_or("its reply cannot be had")?;
@@ -150,7 +148,6 @@ impl Court {
                 true => Ok(()),
                 false => Err(format!("its reply is {} {}", result.status, result.body)),
             },
-            ("failed", Some("lost")) if order.is_durable && runs.len() >= ATTEMPTS => Ok(()),
             ("failed", Some("lost" | "interrupted")) if !order.is_durable => {
                 let has_reason = match runs {
                     [] => order.is_keyed && self.may_not_have_begun(one),

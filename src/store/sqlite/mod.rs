@@ -34,7 +34,11 @@ mod sweep;
 mod tests;
 mod watch;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -227,7 +231,7 @@ impl Store for SqliteStore {
     }
 
     fn sweep(&self, limit: usize) -> StoreFuture<Swept> {
-        self.writer.write(Sweep { limit, places: Arc::clone(&self.places) })
+        self.writer.write(Sweep { limit, places: Arc::clone(&self.places), asked: Instant::now() })
     }
 
     fn counts(&self) -> StoreFuture<Counts> {

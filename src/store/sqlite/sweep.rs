@@ -1,6 +1,9 @@
 //! What time has made due.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use sqlx::sqlite::SqliteRow;
 
@@ -10,7 +13,7 @@ use super::{
         contract::{Attempt, Swept},
     },
     batch::{Batch, Statement, Write},
-    kept::{Kept, get, id, limit, millis, select},
+    kept::{Kept, get, id, limit, millis, select, whole_millis},
 };
 use crate::operation::Failure;
 
@@ -24,6 +27,8 @@ const PAGES: &str = "PRAGMA incremental_vacuum(1000)";
 pub(super) struct Sweep {
     pub(super) limit: usize,
     pub(super) places: Arc<Places>,
+    /// While it waits for the file, so may the heartbeats of others.
+    pub(super) asked: Instant,
 }
 
 /// Where the next sweep goes on, beyond what this release cannot read and so leaves as it is.
@@ -75,7 +80,7 @@ impl Sweep {
             "due",
             "WHERE state = 1 AND due <= ?1 AND (due, number) > (?2, ?3) ORDER BY due, number LIMIT ?4"
         ));
-        for kept in self.page(batch, overdue, &self.places.overdue, swept).await? {
+        for kept in self.page(batch, overdue.bind(millis(batch.now)), &self.places.overdue, swept).await? {
             swept.ended.push((kept.snapshot.id, batch.time_out(&kept).await?));
         }
         Ok(())
@@ -87,7 +92,9 @@ impl Sweep {
             "WHERE lease IN (SELECT leases.id FROM leases WHERE until <= ?1) AND (lease, number) > (?2, ?3) \
              ORDER BY lease, number LIMIT ?4"
         ));
-        for kept in self.page(batch, lost, &self.places.lost, swept).await? {
+        // Those leases that were over when it was asked for; what the others have been waiting for since comes first.
+        let asked = millis(batch.now).saturating_sub(whole_millis(self.asked.elapsed()));
+        for kept in self.page(batch, lost.bind(asked), &self.places.lost, swept).await? {
             let operation = kept.snapshot.id;
             let attempt = Attempt { operation, number: kept.snapshot.life.attempt };
             match batch.retry(&kept, attempt, Failure::Lost).await? {
@@ -98,7 +105,7 @@ impl Sweep {
         Ok(())
     }
 
-    /// The next of what is due, less what cannot be read.
+    /// The next of what is due at the moment that is bound already, less what cannot be read.
     async fn page(
         &self,
         batch: &mut Batch,
@@ -107,7 +114,7 @@ impl Sweep {
         swept: &mut Swept,
     ) -> Result<Vec<Kept>, StoreError> {
         let (beyond, number) = *place.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = due.bind(millis(batch.now)).bind(beyond).bind(number).bind(limit(self.limit));
+        let due = due.bind(beyond).bind(number).bind(limit(self.limit));
         let rows = batch.all(due).await?;
         let is_full = rows.len() >= self.limit;
         let next = rows.last().filter(|_| is_full).map_or(Ok(Place::default()), of)?;

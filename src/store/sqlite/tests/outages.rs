@@ -57,3 +57,24 @@ async fn a_file_that_others_keep_locked_is_unavailable_until_they_let_go() {
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     store.finish(attempt, Arc::new(reply(b"done"))).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_sweep_that_waited_for_the_file_does_not_end_what_waited_as_long_to_be_heard_of() {
+    const LEASE: Duration = Duration::from_secs(1);
+    let folder = Folder::new();
+    let store = SqliteStore::open(folder.file()).await.unwrap();
+    let lease = store.open_lease(LEASE, Vec::new()).await.unwrap().id;
+    let operation = NewOperation { lease: Some(lease), ..detached() };
+    let attempt = Attempt { operation: operation.id, number: 1 };
+    store.create(operation).await.unwrap();
+
+    let mut other = by_hand(&folder.file()).await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let sweep = tokio::spawn(store.sweep(100));
+    tokio::time::sleep(LEASE).await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    assert!(sweep.await.unwrap().unwrap().ended.is_empty());
+    assert!(store.open_lease(LEASE, vec![attempt]).await.unwrap().lost.is_empty());
+    tokio::time::sleep(LEASE * 3 / 2).await;
+    assert_eq!(store.sweep(100).await.unwrap().ended.len(), 1, "a sweep that waited for nothing ends it");
+}
