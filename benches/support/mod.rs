@@ -13,8 +13,10 @@ pub(crate) mod client;
 pub(crate) mod generator;
 pub(crate) mod handwritten;
 pub(crate) mod report;
+pub(crate) mod rounds;
 pub(crate) mod server;
 pub(crate) mod statistics;
+pub(crate) mod valgrind;
 
 /// Whether this is a short run that only shows that the benchmark works: with `--quick`, and under `cargo test`.
 pub(crate) fn is_quick() -> bool {
