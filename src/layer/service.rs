@@ -10,6 +10,8 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
+#[cfg(feature = "grpc")]
+use super::grpc;
 use super::{
     MapServiceError, RequestBody, ResponseBody, ResponseFuture, Route, Routing, ServiceErrorProblem,
     candidate::Candidate,
@@ -56,8 +58,11 @@ impl<S, M> RespondAsync<S, M> {
     #[inline]
     fn candidate<B>(&self, request: &Request<B>) -> Option<Candidate> {
         #[cfg(feature = "grpc")]
-        if self.routing.calls.take(request) {
-            return self.routing.calls.candidate(request);
+        if let Some(route) = self.routing.calls.find(request.method(), request.uri().path()) {
+            let noted = Noted::of(request.method(), request.headers());
+            if noted.is_call {
+                return grpc::candidate(route, noted, request);
+            }
         }
         let route = self.route(request)?;
         let noted = Noted::of(request.method(), request.headers());

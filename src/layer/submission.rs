@@ -70,25 +70,34 @@ pub(super) struct Noted {
     pub(super) expects: bool,
     /// It is more than one request and one reply, and so must not be touched (R13).
     pub(super) exchanges: bool,
+    /// It is a gRPC call whose messages are of Protocol Buffers, and not for a browser (gRPC-Web).
+    #[cfg(feature = "grpc")]
+    pub(super) is_call: bool,
 }
 
 impl Noted {
     pub(super) fn of(method: &Method, headers: &HeaderMap) -> Self {
         let mut noted = Self { exchanges: method == Method::CONNECT, ..Self::default() };
         for (name, value) in headers {
-            if name == header::CONTENT_TYPE {
-                noted.exchanges |= is_grpc(value);
-            } else if name == header::UPGRADE {
-                noted.exchanges = true;
-            } else if name == header::EXPECT {
-                noted.expects = true;
-            } else if name == PREFER {
-                noted.prefers = true;
-            } else if name == IDEMPOTENCY_KEY {
-                noted.is_keyed = true;
+            // Few names are as long as one of these, and only those need be compared.
+            match name.as_str().len() {
+                6 if name == PREFER => noted.prefers = true,
+                6 if name == header::EXPECT => noted.expects = true,
+                7 if name == header::UPGRADE => noted.exchanges = true,
+                12 if name == header::CONTENT_TYPE => noted.says_content_type(value),
+                15 if name == IDEMPOTENCY_KEY => noted.is_keyed = true,
+                _ => {}
             }
         }
         noted
+    }
+
+    fn says_content_type(&mut self, content_type: &HeaderValue) {
+        self.exchanges |= is_grpc(content_type);
+        #[cfg(feature = "grpc")]
+        {
+            self.is_call = matches!(content_type.as_bytes(), b"application/grpc" | b"application/grpc+proto");
+        }
     }
 }
 

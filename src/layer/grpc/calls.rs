@@ -5,7 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use http::{Method, Request, header};
+use foldhash::fast::FixedState;
+use http::{Method, Request};
 use tracing::warn;
 
 use super::caller::{self, Caller};
@@ -21,9 +22,10 @@ use crate::{
     policy::{OnDisconnect, Policy, Table, Terms, is_method_path},
 };
 
-/// The methods whose calls may become operations, by their paths.
+/// The methods whose calls may become operations, by their paths. Nothing is added that a client has named, so the hash
+/// need not be secret.
 #[derive(Clone, Debug, Default)]
-pub(in crate::layer) struct Calls(HashMap<Arc<str>, Arc<Route>>);
+pub(in crate::layer) struct Calls(HashMap<Arc<str>, Arc<Route>, FixedState>);
 
 impl Calls {
     /// The methods of these paths, with the types of their replies.
@@ -66,33 +68,33 @@ impl Calls {
         }
     }
 
-    /// Whether the request is for this table to decide on.
+    /// The route of calls of the method that a request of this method and path would be for.
     #[inline]
-    pub(in crate::layer) fn take<B>(&self, request: &Request<B>) -> bool {
-        !self.0.is_empty() && request.method() == Method::POST && is_call(request)
-    }
-
-    /// What is to be known of a call that may become an operation. `None` where nothing could make it one.
-    pub(in crate::layer) fn candidate<B>(&self, request: &Request<B>) -> Option<Candidate> {
-        let listed = self.0.get(request.uri().path())?;
-        let own;
-        let route = match request.extensions().get::<Policy>() {
-            None => listed,
-            Some(policy) if policy.takes(&Method::POST) => {
-                own = overridden(listed, policy)?;
-                &own
-            }
-            Some(_) => return None,
-        };
-        let headers = request.headers();
-        let noted = Noted::of(request.method(), headers);
-        let patience = caller::patience(&route.terms.policy, noted, headers);
-        if !may_detach(route, noted, patience) || is_under_way(route, request) {
+    pub(in crate::layer) fn find(&self, method: &Method, path: &str) -> Option<&Arc<Route>> {
+        if self.0.is_empty() || method != Method::POST {
             return None;
         }
-        let speech = Speech::Grpc(Caller::of(patience, headers));
-        Some(Candidate { route: Arc::clone(route), noted, patience, speech })
+        self.0.get(path)
     }
+}
+
+/// What is to be known of a call that may become an operation. `None` where nothing could make it one.
+pub(in crate::layer) fn candidate<B>(listed: &Arc<Route>, noted: Noted, call: &Request<B>) -> Option<Candidate> {
+    let own;
+    let route = match call.extensions().get::<Policy>() {
+        None => listed,
+        Some(policy) if policy.takes(&Method::POST) => {
+            own = overridden(listed, policy)?;
+            &own
+        }
+        Some(_) => return None,
+    };
+    let patience = caller::patience(&route.terms.policy, noted, call.headers());
+    if !may_detach(route, noted, patience) || is_under_way(route, call) {
+        return None;
+    }
+    let speech = Speech::Grpc(Caller::of(patience, call.headers()));
+    Some(Candidate { route: Arc::clone(route), noted, patience, speech })
 }
 
 /// The route under the policy that one call carries.
@@ -113,12 +115,6 @@ fn may_detach(Route { hub, terms }: &Route, noted: Noted, patience: Patience) ->
         || policy.on_disconnect == OnDisconnect::Detach
         || (noted.is_keyed && policy.honor_idempotency_key)
         || (policy.is_durable && hub.is_shared() && !hub.has_room())
-}
-
-/// Whether it is a call whose messages are of Protocol Buffers, and not for a browser (gRPC-Web).
-fn is_call<B>(request: &Request<B>) -> bool {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    content_type.is_some_and(|value| matches!(value.as_bytes(), b"application/grpc" | b"application/grpc+proto"))
 }
 
 /// Whether the path is listed for a gRPC method: one of a known service, or with a package.

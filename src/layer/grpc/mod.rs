@@ -12,7 +12,7 @@ mod kept;
 
 pub(super) use answer::{accepted, body, pending, refusal, reply, unavailable};
 pub(super) use caller::Caller;
-pub(super) use calls::Calls;
+pub(super) use calls::{Calls, candidate};
 pub(super) use kept::CallHead;
 use tonic::server::NamedService;
 
