@@ -3,6 +3,11 @@
 mod choices;
 #[cfg(feature = "config")]
 mod config;
+mod detached;
+#[cfg(feature = "durable")]
+mod durable;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod limit;
 mod methods;
 #[cfg(feature = "grpc")]
@@ -242,136 +247,6 @@ impl Policy {
 
     pub(crate) fn at(&self, limit: Limit) -> AtLimit {
         self.at_limit.get(limit)
-    }
-}
-
-/// What becomes of a detached request.
-impl Policy {
-    /// How long an operation may run, counted from its `202 Accepted`.
-    ///
-    /// Default: 1 hour. More than zero. One that takes longer is dropped and ends as `failed`, reason `timed-out`.
-    #[must_use]
-    pub fn max_run_time(mut self, longest: Duration) -> Self {
-        self.max_run_time = Some(longest);
-        self
-    }
-
-    /// Lets an operation run for ever.
-    #[must_use]
-    pub fn without_max_run_time(mut self) -> Self {
-        self.max_run_time = None;
-        self
-    }
-
-    /// How long a finished operation and its reply are kept, counted from its end.
-    ///
-    /// Default: 10 minutes. More than zero.
-    #[must_use]
-    pub fn retention(mut self, retention: Duration) -> Self {
-        self.retention = retention;
-        self
-    }
-
-    /// The largest reply that is kept: its headers, body and trailers together.
-    ///
-    /// In bytes. Default: 8 MiB. More than zero. An operation with a larger one ends as `failed`, reason `reply-too-large`.
-    #[must_use]
-    pub fn max_reply(mut self, bytes: usize) -> Self {
-        self.max_reply = bytes;
-        self
-    }
-
-    /// How the status monitor leads to the reply of a finished operation.
-    ///
-    /// Default: [`Completion::SeeOther`].
-    #[must_use]
-    pub fn completion(mut self, completion: Completion) -> Self {
-        self.completion = completion;
-        self
-    }
-
-    /// Whether the monitor redirects straight to the `Location` of a `201 Created` reply, the resource
-    /// that was made, instead of to the kept reply.
-    ///
-    /// Default: no.
-    #[must_use]
-    pub fn follow_created(mut self, follow: bool) -> Self {
-        self.follow_created = follow;
-        self
-    }
-
-    /// Whether the handler finds an `OperationHandle` in the request's extensions, to report progress
-    /// and see cancellation.
-    ///
-    /// Default: no, because it costs an allocation for every request.
-    #[must_use]
-    pub fn handle(mut self, handle: bool) -> Self {
-        self.handle = handle;
-        self
-    }
-}
-
-/// What holds for gRPC methods alone.
-#[cfg(feature = "grpc")]
-impl Policy {
-    /// What happens to a gRPC call that exceeds its budget, and whose client has not said `prefer: respond-async`.
-    ///
-    /// Default: [`OnBudget::InLine`].
-    #[must_use]
-    pub fn on_budget(mut self, on_budget: OnBudget) -> Self {
-        self.on_budget = on_budget;
-        self
-    }
-
-    /// The full name of the message that a gRPC method replies with, such as `renders.v1.Picture`, for a method that no
-    /// descriptor set tells of. It says, too, that neither side of the method is a stream.
-    ///
-    /// For a route whose pattern is the method's path, such as `/renders.v1.Renders/Render`; for any other, it is an error
-    /// when the table is built. Default: what the [descriptor sets](crate::RespondAsyncLayer::grpc) say.
-    #[must_use]
-    pub fn response_type(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.response_type = Some(name.into());
-        self
-    }
-}
-
-/// How an operation survives its process.
-#[cfg(feature = "durable")]
-impl Policy {
-    /// What becomes of an operation whose process dies.
-    ///
-    /// Durable execution needs a [store](crate::OperationsBuilder::store) outside the process: without one, the request is
-    /// detached like any other, and a warning is logged. Where there is no room for another operation, the request is
-    /// queued, and its handler does not begin here; so its service must begin nothing before its future is polled, as
-    /// those made of async functions do.
-    ///
-    /// Default: [`Execution::Detached`].
-    #[must_use]
-    pub fn execution(mut self, execution: Execution) -> Self {
-        self.is_durable = execution == Execution::Durable;
-        self
-    }
-
-    /// How many attempts of a durable operation may fail without a reply, by a panic, an error of the service or the
-    /// death of their process, before the operation does.
-    ///
-    /// The status document tells of those that have, under `attempts`: the number of each, why and when.
-    ///
-    /// Default: 3. At least 1.
-    #[must_use]
-    pub fn max_attempts(mut self, attempts: u32) -> Self {
-        self.max_attempts = attempts;
-        self
-    }
-
-    /// How long a durable operation rests after its first failed attempt; twice as long after each further one, up to an
-    /// hour.
-    ///
-    /// Default: 1 second.
-    #[must_use]
-    pub fn backoff(mut self, backoff: Duration) -> Self {
-        self.backoff = backoff;
-        self
     }
 }
 
