@@ -41,7 +41,7 @@ impl NewOperation {
     }
 }
 
-/// What came of a [`Store::create`].
+/// What came of a [`Store::create`](super::Store::create).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Created {

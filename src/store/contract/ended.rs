@@ -37,7 +37,7 @@ impl Finished {
     }
 }
 
-/// What came of a [`Store::cancel`].
+/// What came of a [`Store::cancel`](super::Store::cancel).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Cancellation {
@@ -49,7 +49,7 @@ pub enum Cancellation {
     Unknown,
 }
 
-/// What a [`Store::sweep`] did.
+/// What a [`Store::sweep`](super::Store::sweep) did.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Swept {
