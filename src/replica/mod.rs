@@ -134,9 +134,9 @@ impl Replica {
         lease.ok().and_then(|lease| *lease)
     }
 
-    /// Expects a run, which is about to be created.
-    pub(crate) fn expect(&self, attempt: Attempt, durability: Durability) {
-        self.0.runs.expect(attempt, durability);
+    /// Expects a run, which is about to be created, or has been begun. `false` where a later attempt is expected already.
+    pub(crate) fn expect(&self, attempt: Attempt, durability: Durability) -> bool {
+        self.0.runs.expect(attempt, durability)
     }
 
     /// The store has the run that was expected.

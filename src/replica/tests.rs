@@ -43,7 +43,7 @@ async fn run(replica: &Replica, durable: bool) -> Attempt {
         request: durable.then_some(request),
         lease: replica.lease().await,
     };
-    replica.expect(attempt, Durability::of(durable, &operation.terms));
+    assert!(replica.expect(attempt, Durability::of(durable, &operation.terms)));
     replica.store().create(operation).await.unwrap();
     replica.stored(attempt);
     attempt
