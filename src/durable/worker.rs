@@ -68,9 +68,8 @@ impl<S, M> Worker<S, M> {
     /// Runs until [`Operations::drain`](crate::Operations::drain) begins. What it still runs then is handed back when the
     /// drain's grace is over, and goes on elsewhere at once.
     ///
-    /// To be spawned. Dropping it ends the claims, and nothing that runs: what was claimed
-    /// and not begun is handed back. Without a
-    /// [store](crate::OperationsBuilder::store) outside this process there is nothing to claim, and it ends at once.
+    /// To be spawned. Dropping it ends the claims, and nothing that runs: what was claimed and not begun is handed back. Without
+    /// a [store](crate::OperationsBuilder::store) outside this process there is nothing to claim, and it ends at once.
     pub async fn run<RB>(self)
     where
         S: Service<Request<StoredBody>, Response = Response<RB>> + Clone + Send + 'static,

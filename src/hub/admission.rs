@@ -1,6 +1,6 @@
 //! The right to start an operation, which goes back if nobody does.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Hub, Operations, Permit};
 #[cfg(feature = "durable")]
@@ -87,7 +87,7 @@ impl Drop for Unstarted {
         let Some(permit) = self.permit.take() else { return };
         if let Operations::Shared(replica) = &self.hub.operations {
             match &mut self.origin {
-                Origin::Created { owner } => replica.withdraw(self.attempt, owner.take(), false),
+                Origin::Created { owner } => replica.withdraw(self.attempt, owner.take(), Duration::ZERO),
                 #[cfg(feature = "durable")]
                 Origin::Claimed => replica.end(self.attempt, Reply::none(Ending::Failed(Failure::Interrupted))),
             }

@@ -43,10 +43,13 @@ impl Hub {
         let admitted = claimed.map(|claimed| {
             let admit = |mut claimed: Claimed| {
                 let (attempt, created, permit) = (claimed.attempt, claimed.created, permits.pop()?);
-                let permit = self.permits.assign(permit, claimed.owner.as_ref());
                 claimed.terms = self.known(claimed.terms);
-                replica.expect(attempt, Durability::of(true, &claimed.terms));
+                if !replica.expect(attempt, Durability::of(true, &claimed.terms)) {
+                    permits.push(permit);
+                    return None;
+                }
                 replica.stored(attempt);
+                let permit = self.permits.assign(permit, claimed.owner.as_ref());
                 telemetry::in_flight(1);
                 Some((claimed, Admission::claimed(self, attempt, created, permit)))
             };

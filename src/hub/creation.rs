@@ -6,7 +6,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{Acceptance, Accepted, Accepting, Admission, Declined, Hub, Operations, Permit};
 use crate::{
-    replica::{Durability, Replica},
+    replica::{Durability, Replica, patience},
     store::{Attempt, Created, LeaseId, NewOperation, StoreError},
     telemetry,
 };
@@ -50,7 +50,7 @@ impl Hub {
             let (id, owner) = (operation.id, operation.owner.clone());
             let accepted = hub.create_in(replica, operation, permit).await;
             if let Err(Ok(Accepted::Queued { .. })) = answer.send(accepted) {
-                replica.withdraw(Attempt { operation: id, number: 1 }, owner, false);
+                replica.withdraw(Attempt { operation: id, number: 1 }, owner, Duration::ZERO);
             }
         });
         Accepting(answered)
@@ -124,19 +124,19 @@ impl Hub {
 }
 
 async fn queue(replica: &Replica, attempt: Attempt, operation: NewOperation) -> Result<Created, Declined> {
-    let (owner, is_keyed) = (operation.owner.clone(), operation.key.is_some());
+    let (owner, is_keyed, patience) = (operation.owner.clone(), operation.key.is_some(), patience(&operation));
     let created = replica.create(operation).await;
     if matches!(created, Err(StoreError::Unavailable(_))) && !is_keyed {
         // It may be queued all the same, and nobody knows of it.
-        replica.withdraw(attempt, owner, false);
+        replica.withdraw(attempt, owner, patience);
     }
     Ok(created?)
 }
 
 async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewOperation) -> Result<Created, Declined> {
     let lease = lease(replica).await.ok_or(Declined::StoreUnavailable)?;
-    let (owner, is_keyed) = (operation.owner.clone(), operation.key.is_some());
-    replica.expect(attempt, Durability::of(operation.request.is_some(), &operation.terms));
+    let (owner, is_keyed, patience) = (operation.owner.clone(), operation.key.is_some(), patience(&operation));
+    let _always = replica.expect(attempt, Durability::of(operation.request.is_some(), &operation.terms));
     let created = replica.create(NewOperation { lease: Some(lease), ..operation }).await;
     match &created {
         Ok(Created::New { .. }) => replica.stored(attempt),
@@ -147,7 +147,10 @@ async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewO
             replica.doubt();
         }
         // The same, but nobody knows of it.
-        Err(StoreError::Unavailable(_)) => replica.withdraw(attempt, owner, true),
+        Err(StoreError::Unavailable(_)) => {
+            replica.withdraw(attempt, owner, patience);
+            replica.doubt();
+        }
         Ok(Created::Existing(_) | Created::KeyTaken) | Err(_) => replica.dismiss(attempt),
     }
     Ok(created?)

@@ -31,11 +31,15 @@ const WRITE: Duration = Duration::from_secs(10);
 /// How long a reply may take, or a claim, which may bring many requests.
 const LARGE: Duration = Duration::from_secs(60);
 
+/// How long it may take to create an operation.
+pub(crate) fn patience(operation: &NewOperation) -> Duration {
+    let size = operation.request.as_ref().map_or(0, |request| request.body.len());
+    WRITE + Duration::from_secs(size as u64 >> 20)
+}
+
 impl Replica {
     pub(crate) fn create(&self, operation: NewOperation) -> StoreFuture<Created> {
-        let size = operation.request.as_ref().map_or(0, |request| request.body.len());
-        let patience = WRITE + Duration::from_secs(size as u64 >> 20);
-        bounded(patience, || self.store().create(operation))
+        bounded(patience(&operation), || self.store().create(operation))
     }
 
     pub(crate) fn read(&self, id: OperationId, owner: Option<&Owner>, part: Part) -> StoreFuture<Option<Snapshot>> {

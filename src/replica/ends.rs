@@ -9,19 +9,22 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, error};
 
 use super::{Durability, Event, Shared, asking::Panicked};
 use crate::{
     operation::{Ending, Failure, OperationId, Owner, Reply},
     run::Runner,
-    store::{Attempt, Finished, StoreError, StoreFuture},
+    store::{Attempt, Cancellation, Finished, StoreError, StoreFuture},
     telemetry::quietly,
 };
 
 /// So often a store may panic when it is told something before it is told something else.
 const PANICS: usize = 3;
+
+/// How long the store is left alone before it is told, or asked, again: at first, and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 #[derive(Debug)]
 pub(super) struct Ends {
@@ -68,18 +71,39 @@ impl Shared {
         });
     }
 
-    /// Leaves nothing of an operation that nobody has been told of, not even its key.
-    pub(super) fn withdraw(self: &Arc<Self>, attempt: Attempt, owner: Option<Owner>, doubtful: bool) {
-        let shared = Arc::clone(self);
+    /// Leaves nothing of an operation that nobody has been told of, not even its key, if it comes into the store within this
+    /// time at all.
+    pub(super) fn withdraw(self: &Arc<Self>, attempt: Attempt, owner: Option<Owner>, awaited: Duration) {
+        let (shared, until) = (Arc::clone(self), Instant::now() + awaited);
         self.spawn(async move {
             let (id, owner) = (attempt.operation, owner.as_ref());
-            let canceled = shared.until_told(id, || shared.store.cancel(id, owner)).await;
+            let canceled = shared.cancel_what_comes(id, owner, until).await;
             let _in_vain = shared.until_told(id, || shared.store.forget(id, owner)).await;
             shared.runs.remove(attempt);
-            if doubtful || has_failed(&canceled) {
+            if has_failed(&canceled) {
                 shared.doubt.notify_one();
             }
         });
+    }
+
+    /// That it is not there says nothing before this moment. The end of this process is not put off by it.
+    async fn cancel_what_comes(
+        &self,
+        id: OperationId,
+        owner: Option<&Owner>,
+        until: Instant,
+    ) -> Result<Cancellation, StoreError> {
+        let mut pause = PAUSE.0;
+        loop {
+            let is_last = Instant::now() >= until || self.closing.is_cancelled();
+            let canceled = self.until_told(id, || self.store.cancel(id, owner)).await;
+            if is_last || !matches!(canceled, Ok(Cancellation::Unknown)) {
+                return canceled;
+            }
+            let next = until.min(Instant::now() + pause);
+            let _closing = timeout_at(next, self.closing.cancelled()).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
     }
 
     /// Once the store is not there to take it at once, a reply waits for it as long as there is room.
@@ -111,8 +135,7 @@ impl Shared {
     where
         T: Send + 'static,
     {
-        const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-        let (mut pause, mut panics) = (Duration::from_millis(20), 0);
+        let (mut pause, mut panics) = (PAUSE.0, 0);
         loop {
             let told = self.ask(&tell).await;
             panics += usize::from(told.as_ref().is_err_and(Panicked::is_cause));
@@ -123,7 +146,7 @@ impl Shared {
                 quietly(|| debug!(operation.id = %id, error = &error as &dyn Error, "the store is away, or full"));
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(PAUSE.1);
         }
     }
 

@@ -34,6 +34,7 @@ use crate::{
     telemetry::quietly,
 };
 use asking::bounded;
+pub(crate) use asking::patience;
 use ends::Ends;
 use pulse::Pulse;
 use runs::Runs;
@@ -134,9 +135,9 @@ impl Replica {
         lease.ok().and_then(|lease| *lease)
     }
 
-    /// Expects a run, which is about to be created.
-    pub(crate) fn expect(&self, attempt: Attempt, durability: Durability) {
-        self.0.runs.expect(attempt, durability);
+    /// Expects a run, which is about to be created, or has been begun. `false` where a later attempt is expected already.
+    pub(crate) fn expect(&self, attempt: Attempt, durability: Durability) -> bool {
+        self.0.runs.expect(attempt, durability)
     }
 
     /// The store has the run that was expected.
@@ -161,10 +162,10 @@ impl Replica {
         }
     }
 
-    /// Has the store forget an operation that nobody was told of, now or when it is back. It is doubtful where the store has
-    /// not said whether it is there, as it may come there yet.
-    pub(crate) fn withdraw(&self, attempt: Attempt, owner: Option<Owner>, doubtful: bool) {
-        self.0.withdraw(attempt, owner, doubtful);
+    /// Has the store forget an operation that nobody was told of, now or when it is back. Where it has not said whether the
+    /// operation is there, it is asked for so long whether it has come.
+    pub(crate) fn withdraw(&self, attempt: Attempt, owner: Option<Owner>, awaited: Duration) {
+        self.0.withdraw(attempt, owner, awaited);
     }
 
     /// Stops the run of an operation that has ended so.

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 
 use crate::{
     operation::{OperationId, Report, State},
@@ -55,12 +55,16 @@ struct Run {
 }
 
 impl Runs {
-    pub(super) fn expect(&self, Attempt { operation, number }: Attempt, durability: Durability) {
+    /// Whether no later attempt is known of. Where one is, this one has been taken away, and is not to run.
+    pub(super) fn expect(&self, Attempt { operation, number }: Attempt, durability: Durability) -> bool {
         let run = Run { number, durability, stored: false, runner: None, stopped: false, ending: false };
-        if let Some(mut earlier) = self.0.insert(operation, run) {
+        match self.0.entry(operation) {
+            Entry::Occupied(there) if there.get().number > number => return false,
             // It may not have heard yet that it has been taken away.
-            earlier.stop(None);
+            Entry::Occupied(mut earlier) => earlier.insert(run).stop(None),
+            Entry::Vacant(place) => _ = place.insert(run),
         }
+        true
     }
 
     pub(super) fn stored(&self, attempt: Attempt) {
@@ -206,6 +210,19 @@ mod tests {
         assert!(task.await.unwrap_err().is_cancelled());
         assert!(runs.attach(first, Runner::new(tokio::spawn(async {}).abort_handle(), None)).is_err());
         assert_eq!(runs.expected(), [second]);
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_comes_late_does_not_end_the_next_one() {
+        let (runs, second) = (Runs::default(), Attempt { operation: OperationId::random(), number: 2 });
+        assert!(runs.expect(second, DURABLE));
+        let task = tokio::spawn(std::future::pending::<()>());
+        let runner = task.abort_handle();
+        runs.attach(second, Runner::new(task.abort_handle(), None)).unwrap();
+        assert!(!runs.expect(Attempt { number: 1, ..second }, DURABLE));
+        assert_eq!(runs.expected(), [second]);
+        tokio::task::yield_now().await;
+        assert!(!runner.is_finished());
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! A store that does not always do as it is told.
 
-use std::{fmt, future::pending, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::pending,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{sync::watch, task::yield_now, time::sleep};
 
@@ -22,6 +27,8 @@ pub(super) enum Asked {
     PanicsAtOnce,
     PanicsLater,
     RepliesAfter(Duration),
+    /// What is to be created is there once it has been asked in vain to cancel it.
+    CreatesLate,
 }
 
 /// Fails when it is told of an end, and panics at its first renewal.
@@ -30,12 +37,16 @@ pub(super) struct Faulty {
     fault: Fault,
     asked: Asked,
     pub(super) renewals: watch::Sender<usize>,
+    late: Mutex<Option<NewOperation>>,
+    /// Whether there was what it was last told to forget.
+    pub(super) forgotten: watch::Sender<Option<bool>>,
 }
 
 impl Faulty {
     pub(super) fn at_ends(fault: impl Fn(&Reply) -> Option<StoreError> + Send + Sync + 'static) -> Self {
         let (store, renewals) = (Arc::new(MemoryStore::new()), watch::Sender::new(0));
-        Self { store, fault: Box::new(fault), asked: Asked::Answers, renewals }
+        let (late, forgotten) = (Mutex::default(), watch::Sender::default());
+        Self { store, fault: Box::new(fault), asked: Asked::Answers, renewals, late, forgotten }
     }
 
     pub(super) fn when_asked(asked: Asked) -> Self {
@@ -44,7 +55,7 @@ impl Faulty {
 
     fn ask<T: Send + 'static>(&self, ask: impl FnOnce(&dyn Store) -> StoreFuture<T>) -> StoreFuture<T> {
         match self.asked {
-            Asked::Answers | Asked::RepliesAfter(_) => ask(&*self.store),
+            Asked::Answers | Asked::RepliesAfter(_) | Asked::CreatesLate => ask(&*self.store),
             Asked::Never => StoreFuture::pending(pending()),
             Asked::PanicsAtOnce => panic!("in a store"),
             Asked::PanicsLater => StoreFuture::pending(async {
@@ -57,6 +68,10 @@ impl Faulty {
 
 impl Store for Faulty {
     fn create(&self, operation: NewOperation) -> StoreFuture<Created> {
+        if self.asked == Asked::CreatesLate {
+            *self.late.lock().unwrap() = Some(operation);
+            return StoreFuture::ready(Err(StoreError::Unavailable("late".into())));
+        }
         self.ask(|store| store.create(operation))
     }
 
@@ -79,11 +94,25 @@ impl Store for Faulty {
     }
 
     fn cancel(&self, id: OperationId, owner: Option<&Owner>) -> StoreFuture<Cancellation> {
-        self.ask(|store| store.cancel(id, owner))
+        let canceled = self.ask(|store| store.cancel(id, owner));
+        let late = self.late.lock().unwrap().take();
+        let store = Arc::clone(&self.store);
+        StoreFuture::pending(async move {
+            let canceled = canceled.await;
+            if let Some(late) = late {
+                store.create(late).await?;
+            }
+            canceled
+        })
     }
 
     fn forget(&self, id: OperationId, owner: Option<&Owner>) -> StoreFuture<bool> {
-        self.ask(|store| store.forget(id, owner))
+        let (asked, tell) = (self.ask(|store| store.forget(id, owner)), self.forgotten.clone());
+        StoreFuture::pending(async move {
+            let forgotten = asked.await?;
+            tell.send_replace(Some(forgotten));
+            Ok(forgotten)
+        })
     }
 
     fn list(&self, owner: &Owner, filter: ListFilter, limit: usize) -> StoreFuture<Listed> {

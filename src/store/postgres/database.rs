@@ -6,7 +6,7 @@ use std::{
     error::Error,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,15 +16,19 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 use tokio::time::timeout;
+use tracing::info;
 
 use super::{
     literal::render,
     statement::{PLANNED, Statement},
 };
-use crate::store::StoreError;
+use crate::{store::StoreError, telemetry::quietly};
 
 /// How often a statement is run that meets another, as in a deadlock.
 const TRIES: usize = 5;
+
+/// So often in a row sessions may have forgotten the statements: once, another is told them.
+const MISSES: usize = 2;
 
 /// A connection that was idle for so long is tried before it is used.
 const STALE: Duration = Duration::from_secs(1);
@@ -42,6 +46,8 @@ pub(super) struct Database {
     names: HashMap<&'static str, String>,
     /// Whether sessions know these names.
     is_known: Arc<AtomicBool>,
+    /// How often in a row a session did not, though it had been told.
+    misses: AtomicUsize,
     pub(super) prefix: String,
     pub(super) patience: Duration,
 }
@@ -88,14 +94,14 @@ impl Database {
                     }
                     match sqlx::raw_sql(AssertSqlSafe(prepare)).execute(connection).await {
                         // Another session has been here before: a proxy shares it out.
-                        Err(error) if has_code(&error, &["42P05"]) => known.store(false, Ordering::Relaxed),
+                        Err(error) if has_code(&error, &["42P05"]) => give_up(&known),
                         prepared => _ = prepared?,
                     }
                     Ok(())
                 })
             })
             .connect_lazy_with(sound(options));
-        Self { pool, names, is_known, prefix, patience }
+        Self { pool, names, is_known, misses: AtomicUsize::new(0), prefix, patience }
     }
 
     /// The rows that a statement returns.
@@ -124,13 +130,24 @@ impl Database {
             && let Some(name) = self.names.get(statement.label)
         {
             match self.run(Arc::new(PLANNED.to_owned() + &Statement::execute(name, arguments)), way).await {
-                Err(error) if has_code(&error, &["26000"]) => self.is_known.store(false, Ordering::Relaxed),
-                outcome => return outcome.map_err(unavailable_or_full),
+                Err(error) if has_code(&error, &["26000"]) => self.miss(),
+                Ok(rows) => {
+                    self.misses.store(0, Ordering::Relaxed);
+                    return Ok(rows);
+                }
+                Err(error) => return Err(unavailable_or_full(error)),
             }
         }
         let whole = statement.whole(&self.prefix, arguments);
         let statement = if matches!(way, Way::Plain) { PLANNED.to_owned() + &whole } else { whole };
         self.run(Arc::new(statement), way).await.map_err(unavailable_or_full)
+    }
+
+    /// The connection is given up by now: the next one is told the statements, unless that is in vain.
+    fn miss(&self) {
+        if self.misses.fetch_add(1, Ordering::Relaxed) + 1 >= MISSES {
+            give_up(&self.is_known);
+        }
     }
 
     async fn run(&self, statement: Arc<String>, way: Way<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
@@ -165,6 +182,13 @@ impl Database {
             connection.close_on_drop();
         }
         outcome
+    }
+}
+
+/// Has statements sent whole from now on.
+fn give_up(is_known: &AtomicBool) {
+    if is_known.swap(false, Ordering::Relaxed) {
+        quietly(|| info!("sessions do not keep prepared statements, as behind a proxy that pools transactions"));
     }
 }
 

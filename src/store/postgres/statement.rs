@@ -1,8 +1,8 @@
 //! Statements that are asked often. On each connection, the server takes them apart and plans them once, which takes longer
 //! than to do them; what is sent then is a name and values, in one message.
 //!
-//! A proxy that pools transactions has each message done by another session, which does not know the names. So they are
-//! unlike any other's, and where one is unknown, the statements are sent whole from then on.
+//! A proxy that pools transactions has each message done by another session, which does not know the names. So the
+//! names are unlike any other's, and where they are unknown time and again, the statements are sent whole from then on.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -285,3 +285,18 @@ async fn a_session_of_ones_own_knows_the_statements() {
     live_through(&store, 1).await;
     assert!(store.shared.database.knows_statements());
 }
+
+/// As when an administrator has had it reset.
+#[tokio::test]
+async fn a_session_that_has_forgotten_the_statements_gives_way_to_one_that_knows_them() {
+    let server = Server::start();
+    let builder = builder(server.options(), &server).connections(1);
+    builder.migrate().await.unwrap();
+    let store = builder.connect().await.unwrap();
+    for _ in 0..2 {
+        live_through(&store, 1).await;
+        store.shared.database.rows("DISCARD ALL", &[]).await.unwrap();
+    }
+    live_through(&store, 1).await;
+    assert!(store.shared.database.knows_statements());
+}

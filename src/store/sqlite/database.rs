@@ -3,7 +3,10 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -46,6 +49,7 @@ pub(super) struct Connections {
     options: SqliteConnectOptions,
     /// The only one that writes, while it does not.
     pub(super) writer: Mutex<Option<SqliteConnection>>,
+    writer_number: AtomicU64,
     pub(super) readers: SqlitePool,
 }
 
@@ -90,7 +94,8 @@ impl Connections {
             .test_before_acquire(false);
         let readers = pool.connect_lazy_with(options.clone().pragma("query_only", "ON"));
         let file = FileIdentity::of(path).map_err(OpenError::File)?;
-        let mut opened = Self { file, options, writer: Mutex::new(Some(writer)), readers };
+        let writer_number = AtomicU64::new(next_number());
+        let mut opened = Self { file, options, writer: Mutex::new(Some(writer)), writer_number, readers };
         if let Some(writer) = opened.writer.get_mut() {
             open::audit(writer, flush).await?;
         }
@@ -99,8 +104,20 @@ impl Connections {
 
     /// Another connection to write with.
     pub(super) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
-        self.options.connect().await.map_err(unavailable)
+        let writer = self.options.connect().await.map_err(unavailable)?;
+        self.writer_number.store(next_number(), Ordering::Relaxed);
+        Ok(writer)
     }
+
+    /// Tells the connection to write with from all that were before it.
+    pub(super) fn writer_number(&self) -> u64 {
+        self.writer_number.load(Ordering::Relaxed)
+    }
+}
+
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// What tells a file from one that has taken its place.

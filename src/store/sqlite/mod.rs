@@ -16,8 +16,9 @@
 //! # }
 //! ```
 //!
-//! Several processes may have the file open. Each looks fifty times a second whether another has written, and so knows of what
-//! is queued or has ended there. Only the machine's clock counts, as SQLite reads it.
+//! Several processes may have the file open. Each looks whether another has written, fifty times a second, and less often while
+//! others write all the time; so it knows of what is queued or has ended there. Only the machine's clock counts, as SQLite
+//! reads it.
 
 mod batch;
 mod claim;

@@ -33,13 +33,14 @@ pub(super) async fn watch(database: Arc<Database>, listener: Listener) {
 }
 
 impl Database {
-    /// A number that changes when any other connection has written. `None` while there is no connection to ask.
-    pub(super) async fn version_of_others(&self) -> Result<Option<i64>, StoreError> {
+    /// The number of a connection, and one that changes when any other has written since it was there. `None` while there is
+    /// no connection to ask.
+    pub(super) async fn version_of_others(&self) -> Result<Option<(u64, i64)>, StoreError> {
         let connections = self.connections().await?;
         // What is written over this one does not count.
         let mut writer = connections.writer.lock().await;
         let Some(connection) = writer.as_mut() else { return Ok(None) };
         let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(connection).await.map_err(unavailable)?;
-        Ok(Some(version))
+        Ok(Some((connections.writer_number(), version)))
     }
 }

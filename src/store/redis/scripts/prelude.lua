@@ -75,7 +75,7 @@ local function finish_script()
     if by ~= 0 then call('HINCRBY', counts, name, by) end
   end
   for digest, by in pairs(used) do
-    if by ~= 0 and call('HINCRBY', uses, digest, by) <= 0 then
+    if call('HINCRBY', uses, digest, by) <= 0 then
       call('HDEL', uses, digest)
       call('HDEL', terms, digest)
     end

@@ -22,7 +22,11 @@ function intents.create(id, owner, key, same_request, lease, request, digest, en
   -- The first write, which is the one that is refused where there is no room.
   if not introduced[digest] then call('HSET', terms, digest, entries[digest]) end
   introduced[digest] = true
-  if request ~= '' and not commit(request) then return DRAFT_GONE end
+  if request ~= '' and not commit(request) then
+    -- So that the terms go unless others use them.
+    use(digest, 0)
+    return DRAFT_GONE
+  end
   use(digest, 1)
   if request ~= '' then
     o.seq, o.in_pieces = next_number('seq'), draft_of(request) and 1 or 0

@@ -76,3 +76,15 @@ async fn a_large_reply_that_is_refused_counts_for_nothing_and_is_swept() {
     store.sweep(10).await.unwrap();
     expect_nothing_left(&store).await;
 }
+
+#[tokio::test]
+async fn a_large_request_that_was_too_slow_to_write_leaves_no_terms() {
+    let server = Server::start(&["--appendonly", "no"]);
+    let store = open(&server).await;
+    let created = store.create(durable(large(40 * 1024 * 1024)));
+    let created = tokio::spawn(created);
+    while ask::<u64>(&store, &["ZREMRANGEBYRANK", "{respond-async}:drafts", "0", "-1"]).await == 0 {}
+    assert!(matches!(created.await.unwrap(), Err(StoreError::Unavailable(_))));
+    assert_eq!(ask::<u64>(&store, &["HLEN", "{respond-async}:terms"]).await, 0);
+    assert_eq!(ask::<u64>(&store, &["HLEN", "{respond-async}:uses"]).await, 0);
+}
