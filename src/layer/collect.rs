@@ -40,22 +40,7 @@ impl<B: Body> Collect<B> {
     /// Begins with the head. Where the reply is too large as far as can be told already, returns what to end the
     /// operation with.
     pub(super) fn new(response: Response<B>, policy: &Policy, keep_cookies: bool) -> Result<Self, Reply> {
-        Self::within(policy.max_reply, response, policy, keep_cookies)
-    }
-
-    /// The same, of any size, until that is [limited](Self::limit_to).
-    #[cfg(feature = "grpc")]
-    pub(super) fn of_any_size(response: Response<B>, policy: &Policy, keep_cookies: bool) -> Result<Self, Reply> {
-        Self::within(usize::MAX, response, policy, keep_cookies)
-    }
-
-    /// From now on, a larger reply is too large.
-    #[cfg(feature = "grpc")]
-    pub(super) fn limit_to(self: Pin<&mut Self>, limit: usize) {
-        *self.project().limit = limit;
-    }
-
-    fn within(limit: usize, response: Response<B>, policy: &Policy, keep_cookies: bool) -> Result<Self, Reply> {
+        let limit = policy.max_reply;
         let (mut head, body) = response.into_parts();
         keep_end_to_end(&mut head.headers, keep_cookies);
         let call = CallHead::of(policy, &head);
@@ -80,7 +65,9 @@ impl<B: Body> Future for Collect<B> {
             match frame {
                 None => {
                     if let Some(call) = &this.call {
-                        reply.set_status(call.kept_status(this.trailers.as_ref()));
+                        let status = call.kept_status(this.trailers.as_ref(), reply.body(), *this.limit);
+                        let Some(status) = status else { return Poll::Ready(too_large()) };
+                        reply.set_status(status);
                     }
                     let reply = reply.build(this.trailers.as_ref()).filter(|reply| reply.size() <= *this.limit);
                     return Poll::Ready(reply.unwrap_or_else(too_large));
@@ -155,7 +142,7 @@ impl CallHead {
         None
     }
 
-    fn kept_status(self, _: Option<&HeaderMap>) -> http::StatusCode {
+    fn kept_status(self, _: Option<&HeaderMap>, _: &[u8], _: usize) -> Option<http::StatusCode> {
         match self {}
     }
 }

@@ -85,8 +85,8 @@ impl<F, RB, M> Call<F, RB, M> {
         *self.project().run = Some(run);
     }
 
-    /// Has a reply collected that has begun in line. Whole, it is of the client in line, and may be of any size; it is kept
-    /// only if the call is detached before.
+    /// Has a reply collected that has begun in line. Whole, it is of the client in line; it is kept only if the call is
+    /// detached before.
     #[cfg(feature = "grpc")]
     pub(super) fn collect(
         self: Pin<&mut Self>,
@@ -97,7 +97,7 @@ impl<F, RB, M> Call<F, RB, M> {
     where
         RB: Body,
     {
-        let reply = Box::pin(Collect::of_any_size(response, policy, keeps_cookies)?);
+        let reply = Box::pin(Collect::new(response, policy, keeps_cookies)?);
         self.project().stage.set(Stage::Collecting { reply });
         Ok(())
     }
@@ -180,11 +180,7 @@ where
                     }
                     Err(error) => return Poll::Ready(super::collect::service_error(this.service_error.map(error))),
                 },
-                StageProjection::Collecting { reply } => {
-                    #[cfg(feature = "grpc")]
-                    reply.as_mut().limit_to(operation.route.terms.policy.max_reply);
-                    return reply.as_mut().poll(context);
-                }
+                StageProjection::Collecting { reply } => return reply.as_mut().poll(context),
                 StageProjection::Over => return Poll::Pending,
             }
         }

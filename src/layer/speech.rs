@@ -88,7 +88,7 @@ impl Client {
         Some(match self.speech {
             Speech::Http => stored_first::reply(self, end),
             #[cfg(feature = "grpc")]
-            Speech::Grpc(caller) => grpc::reply(caller, end, || operation::of(snapshot)),
+            Speech::Grpc(caller) => grpc::reply(caller, end, &snapshot.terms, || operation::of(snapshot)),
         })
     }
 

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | with the metadata `prefer: respond-async`, and maybe `wait=N`, over the grace | an `Operation` that is not done, in place of the method's own message |
 //! | the same, within the grace or declined | an `Operation` that is `done`, with the method's own metadata. It is not kept: its name is `NOT_FOUND` from the beginning |
-//! | the same, failed by then | the method's own status |
+//! | the same, failed by then | the method's own status, and `INTERNAL` where its reply is larger than the policy's [largest](crate::Policy::max_reply) |
 //! | without that preference | the method's own message or status, however long it takes |
 //! | the same over the budget, under [`OnBudget::Status`](crate::OnBudget::Status) | `DEADLINE_EXCEEDED`; the metadata `location` and, in the details, a `google.rpc.ResourceInfo` and a `RetryInfo` tell where and when to look for the reply |
 //! | declined, where the policy says [`Unavailable`](crate::AtLimit::Unavailable) | `RESOURCE_EXHAUSTED` with a `RetryInfo` |
@@ -41,7 +41,9 @@
 //! included. One that was begun over HTTP has as its `response` a [`messages::HttpBody`], or an `error` whose code is that
 //! of the HTTP status, and whose details hold the reply as an `HttpBody`. Where there is no reply of the handler, the
 //! details hold a `google.rpc.ErrorInfo` of the domain `tower-respond-async`, whose reason is the name of the
-//! [problem](crate::problem), such as `TIMED_OUT`.
+//! [problem](crate::problem), such as `TIMED_OUT`. A failure over HTTP alone, as of a proxy, has the code by which gRPC's
+//! clients read it. A message in an encoding other than gzip, deflate and zstd cannot be read: its operation has an `error`
+//! of the code `INTERNAL`, though its call has succeeded, whose reply is replayed as it is.
 
 mod generated;
 pub(crate) mod message;

@@ -42,14 +42,13 @@ pub(crate) fn accepted(
     Operation { name: name::of(id), metadata: Some(metadata::packed(&metadata)), done: false, result: None }
 }
 
-/// An operation that was done before it had to be accepted, so that nothing is known of it but its reply, which may be of
-/// any size.
+/// An operation that was done before it had to be accepted, so that nothing is known of it but its reply.
 pub(crate) fn in_line(id: OperationId, terms: &Terms, reply: &Arc<Reply>) -> Operation {
     Operation {
         name: name::of(id),
         metadata: Some(metadata::packed(&begun(terms, reply.state()))),
         done: true,
-        result: Some(outcome::of(reply, &terms.policy, usize::MAX)),
+        result: Some(outcome::of(reply, &terms.policy, terms.policy.max_reply)),
     }
 }
 

@@ -9,7 +9,7 @@ use tonic::Code;
 use tonic_types::pb;
 
 use super::{
-    message,
+    message::{self, Encoding},
     messages::{HttpBody, operation::Result},
     status,
 };
@@ -29,19 +29,19 @@ where
     let reply = (**kept).as_ref();
     match (status::of_absence(reply.ending()), &policy.response_type) {
         (Some(absence), _) => Result::Error(absence),
-        (None, Some(response_type)) => of_call(&Given::of(kept), response_type, max_message),
+        (None, Some(response_type)) => of_call(&Given::of(kept), reply.status(), response_type, max_message),
         (None, None) => of_response(&Given::of(kept), reply.status()),
     }
 }
 
 /// Of the reply of a unary method.
-fn of_call(reply: &Given<'_>, response_type: &str, max_message: usize) -> Result {
+fn of_call(reply: &Given<'_>, http: StatusCode, response_type: &str, max_message: usize) -> Result {
     let headers = reply.headers(0);
-    let status = status::of_reply(&headers, reply.trailers().as_ref());
+    let status = status::of_reply(http, &headers, reply.trailers().as_ref());
     if status.code != i32::from(Code::Ok) {
         return Result::Error(status);
     }
-    match message::decode(reply.body(), headers.get(GRPC_ENCODING), max_message) {
+    match message::decode(reply.body(), Encoding::named(headers.get(GRPC_ENCODING)), max_message) {
         Ok(value) => Result::Response(Any { type_url: status::type_url(response_type), value }),
         Err(error) => Result::Error(pb::Status {
             code: Code::Internal.into(),

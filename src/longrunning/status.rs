@@ -55,14 +55,26 @@ pub(crate) fn code_in(fields: &HeaderMap) -> Option<Code> {
     fields.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
 }
 
-/// What a reply ended with, as a status with its details.
-pub(super) fn of_reply(headers: &HeaderMap, trailers: Option<&HeaderMap>) -> pb::Status {
+/// The code that stands for an HTTP status in a reply that has no code of its own, as the gRPC project has it.
+fn inferred(status: StatusCode) -> Code {
+    match status.as_u16() {
+        400 => Code::Internal,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::Unimplemented,
+        429 | 502..=504 => Code::Unavailable,
+        _ => Code::Unknown,
+    }
+}
+
+/// What a reply under this HTTP status ended with, as a status with its details.
+pub(super) fn of_reply(http: StatusCode, headers: &HeaderMap, trailers: Option<&HeaderMap>) -> pb::Status {
     let Some((code, fields)) = said(headers, trailers) else {
-        return pb::Status {
-            code: Code::Unknown.into(),
-            message: "the reply has no grpc-status".into(),
-            details: vec![],
+        let message = match inferred(http) {
+            Code::Unknown => "the reply has no grpc-status".into(),
+            _ => format!("the reply has no grpc-status, but the HTTP status {http}"),
         };
+        return pb::Status { code: inferred(http).into(), message, details: vec![] };
     };
     let mut metadata = MetadataMap::from_headers(fields.clone());
     let details = metadata.remove_bin(DETAILS).and_then(|details| details.to_bytes().ok());
@@ -71,6 +83,11 @@ pub(super) fn of_reply(headers: &HeaderMap, trailers: Option<&HeaderMap>) -> pb:
     let status = Status::from_header_map(&metadata.into_headers());
     let message = status.map(|status| status.message().to_owned()).unwrap_or_default();
     pb::Status { code: code.into(), message, details }
+}
+
+/// The code that a reply ended with, where it says so.
+pub(crate) fn code_of(headers: &HeaderMap, trailers: Option<&HeaderMap>) -> Option<Code> {
+    said(headers, trailers).map(|(code, _)| code)
 }
 
 fn said<'a>(headers: &'a HeaderMap, trailers: Option<&'a HeaderMap>) -> Option<(Code, &'a HeaderMap)> {

@@ -81,6 +81,11 @@ impl ReplyBuilder {
         }
     }
 
+    /// What has come of the body.
+    pub(crate) fn body(&self) -> &[u8] {
+        self.packed.get(self.headers as usize..).unwrap_or_default()
+    }
+
     /// The status, where it is known at the end only.
     pub(crate) fn set_status(&mut self, status: StatusCode) {
         self.status = status;

@@ -13,13 +13,17 @@ use super::{Caller, framing};
 use crate::{
     http::problem::Kind,
     layer::{ResponseBody, Route, accepted::Accepted, future::ask_again},
-    longrunning::{message, messages::Operation, name, operation, status},
-    operation::{Given, OperationId, Reply, State},
+    longrunning::{
+        message::{self, Encoding},
+        messages::{Operation, operation::Result as Outcome},
+        name, operation, status,
+    },
+    operation::{Given, OperationId, Reply},
     policy::Terms,
     store::Snapshot,
 };
 
-const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// The answer to a call that became an operation a moment ago.
 pub(in crate::layer) fn accepted(caller: Caller, accepted: &Accepted, route: &Route) -> Response<Bytes> {
@@ -74,11 +78,12 @@ pub(in crate::layer) fn refusal(kind: Kind) -> Response<Bytes> {
     status::of_call(status::of_problem(kind)).into_http()
 }
 
-/// The answer to a call that has ended with this reply: the operation, if that has not failed, to a client that has asked
-/// for it; and else what the method has replied.
+/// The answer to a call that has ended with this reply under these terms: the operation, if that has not failed, to a
+/// client that has asked for it; and else what the method has replied.
 pub(in crate::layer) fn reply<RB, R>(
     caller: Caller,
     kept: &Arc<R>,
+    terms: &Terms,
     operation: impl FnOnce() -> Operation,
 ) -> Response<ResponseBody<RB>>
 where
@@ -89,33 +94,54 @@ where
         return status::of_call(absence).into_http();
     }
     let given = Given::of(kept);
-    match caller.prefers_operation && reply.state() == State::Succeeded {
-        true => done(caller, &given, operation()),
-        false => replay(caller, &given),
+    let (headers, trailers) = (given.headers(0), given.trailers());
+    match status::code_of(&headers, trailers.as_ref()) {
+        Some(Code::Ok) if caller.prefers_operation => done(caller, headers, trailers, operation()),
+        Some(_) => replay(caller, headers, given.body(), trailers, terms.policy.max_reply),
+        // What stands in front of the service has answered, in HTTP, and its status is all that says how.
+        None => {
+            let mut response = respond(headers, given.body(), trailers);
+            *response.status_mut() = reply.status();
+            Ok(response)
+        }
     }
     .unwrap_or_else(Status::into_http)
 }
 
 /// The operation in place of the method's own message. The metadata around that stay, and so does its encoding.
-fn done<RB>(caller: Caller, reply: &Given<'_>, operation: Operation) -> Result<Response<ResponseBody<RB>>, Status> {
-    let mut headers = reply.headers(0);
+fn done<RB>(
+    caller: Caller,
+    mut headers: HeaderMap,
+    trailers: Option<HeaderMap>,
+    operation: Operation,
+) -> Result<Response<ResponseBody<RB>>, Status> {
+    // What cannot be read fails the call, as it has failed the operation.
+    if let Some(Outcome::Error(error)) = operation.result {
+        return Err(status::of_call(error));
+    }
     let encoding = headers.get(GRPC_ENCODING).and_then(|name| caller.reads(name.as_bytes()));
     if encoding.is_none() {
         headers.remove(GRPC_ENCODING);
     }
-    Ok(respond(headers, framing::framed(operation, encoding)?, reply.trailers()))
+    Ok(respond(headers, framing::framed(operation, encoding)?, trailers))
 }
 
-/// The method's own reply as it was sent, unless in an encoding that this client does not read.
-fn replay<RB>(caller: Caller, reply: &Given<'_>) -> Result<Response<ResponseBody<RB>>, Status> {
-    let (mut headers, mut body) = (reply.headers(0), reply.body());
-    if let Some(encoding) = headers.get(GRPC_ENCODING).filter(|name| caller.reads(name.as_bytes()).is_none())
-        && !body.is_empty()
-    {
-        body = framing::plain(&message::decode(body, Some(encoding), usize::MAX)?)?;
+/// The method's own reply as it was sent, unless in an encoding that this client does not read and the layer does.
+fn replay<RB>(
+    caller: Caller,
+    mut headers: HeaderMap,
+    mut body: Bytes,
+    trailers: Option<HeaderMap>,
+    limit: usize,
+) -> Result<Response<ResponseBody<RB>>, Status> {
+    let name = headers.get(GRPC_ENCODING);
+    let encoding = Encoding::named(name);
+    let reads = name.is_some_and(|name| caller.reads(name.as_bytes()).is_some());
+    if matches!(encoding, Encoding::Known(_)) && !reads && !body.is_empty() {
+        body = framing::plain(&message::decode(body, encoding, limit)?)?;
         headers.remove(GRPC_ENCODING);
     }
-    Ok(respond(headers, body, reply.trailers()))
+    Ok(respond(headers, body, trailers))
 }
 
 fn respond<RB>(headers: HeaderMap, body: Bytes, trailers: Option<HeaderMap>) -> Response<ResponseBody<RB>> {

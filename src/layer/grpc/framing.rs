@@ -51,7 +51,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::longrunning::message;
+    use crate::longrunning::message::{self, Encoding};
 
     proptest! {
         #[test]
@@ -64,9 +64,12 @@ mod tests {
             };
             let name = http::HeaderValue::from_static(name);
             let frame = framed(data.clone(), encoding).unwrap();
-            prop_assert_eq!(message::decode(frame, Some(&name), usize::MAX).unwrap(), data.encode_to_vec());
+            prop_assert_eq!(
+                message::decode(frame, Encoding::named(Some(&name)), usize::MAX).unwrap(),
+                data.encode_to_vec()
+            );
             let frame = plain(&data).unwrap();
-            prop_assert_eq!(message::decode(frame, None, usize::MAX).unwrap(), data);
+            prop_assert_eq!(message::decode(frame, Encoding::Identity, usize::MAX).unwrap(), data);
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 /// What the service has answered.
 enum Whole<RB> {
     Reply(Reply),
-    /// An error, which has no message and so needs no more of our attention.
+    /// A failure that its head tells of, which is passed on as it comes.
     Failure(Response<RB>),
 }
 
@@ -58,7 +58,7 @@ where
         if let Poll::Ready(response) = call.as_mut().poll_handler(context) {
             match response {
                 Err(error) => return Poll::Ready(Err(error)),
-                Ok(response) if kept::has_failed(response.headers()) => {
+                Ok(response) if kept::has_failed(&response) => {
                     return Poll::Ready(Ok(Whole::Failure(response)));
                 }
                 Ok(response) => {
@@ -77,6 +77,6 @@ impl<F, B: Body, RB, M> Waiting<F, B, RB, M> {
     /// The answer with this reply.
     fn done(&self, caller: Caller, reply: Reply) -> Response<ResponseBody<RB>> {
         let (id, reply) = (self.operation_id(), Arc::new(reply));
-        answer::reply(caller, &reply, || operation::in_line(id, &self.route.terms, &reply))
+        answer::reply(caller, &reply, &self.route.terms, || operation::in_line(id, &self.route.terms, &reply))
     }
 }

@@ -1,11 +1,15 @@
 //! How a gRPC reply is kept: as it is, frames and all, but under the HTTP status that says how the call has ended, by
 //! which stores and monitors tell success from failure.
 
-use http::{HeaderMap, StatusCode, response};
+use http::{HeaderMap, Response, StatusCode, response};
 use tonic::Code;
 
+use super::answer::GRPC_ENCODING;
 use crate::{
-    longrunning::status::{code_in, http_status},
+    longrunning::{
+        message::{self, Encoding, Fault},
+        status::{code_in, http_status},
+    },
     policy::Policy,
 };
 
@@ -15,28 +19,45 @@ pub(in crate::layer) struct CallHead {
     http: StatusCode,
     /// In the head of a reply without a message.
     grpc: Option<Code>,
+    encoding: Encoding,
 }
 
 impl CallHead {
     /// `None` where it is no call.
     pub(in crate::layer) fn of(policy: &Policy, head: &response::Parts) -> Option<Self> {
-        policy.response_type.as_ref().map(|_| Self { http: head.status, grpc: code_in(&head.headers) })
+        policy.response_type.as_ref().map(|_| Self {
+            http: head.status,
+            grpc: code_in(&head.headers),
+            encoding: Encoding::named(head.headers.get(GRPC_ENCODING)),
+        })
     }
 
-    /// The status under which the reply is kept.
-    pub(in crate::layer) fn kept_status(self, trailers: Option<&HeaderMap>) -> StatusCode {
-        match trailers.and_then(code_in).or(self.grpc) {
+    /// The status under which the reply is kept. `None` where its message is larger than the limit: it may be a small
+    /// body that is compressed.
+    pub(in crate::layer) fn kept_status(
+        self,
+        trailers: Option<&HeaderMap>,
+        body: &[u8],
+        limit: usize,
+    ) -> Option<StatusCode> {
+        Some(match trailers.and_then(code_in).or(self.grpc) {
+            Some(Code::Ok) => match message::check(body, self.encoding, limit) {
+                Ok(()) => StatusCode::OK,
+                Err(Fault::TooLarge) => return None,
+                // Whoever reads it will say so.
+                Err(Fault::Malformed) => StatusCode::INTERNAL_SERVER_ERROR,
+            },
             Some(code) => http_status(code),
             // What stands in front of the service may have answered, in HTTP.
             None if self.http.as_u16() >= 400 => self.http,
             None => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        })
     }
 }
 
-/// Whether the call has failed already.
-pub(in crate::layer) fn has_failed(head: &HeaderMap) -> bool {
-    code_in(head).is_some_and(|code| code != Code::Ok)
+/// Whether the call has failed already: by its status, or before it came to the service, in HTTP.
+pub(super) fn has_failed<B>(response: &Response<B>) -> bool {
+    code_in(response.headers()).map_or(response.status() != StatusCode::OK, |code| code != Code::Ok)
 }
 
 #[cfg(test)]
@@ -51,11 +72,13 @@ mod tests {
         code.map(|code| (Status::GRPC_STATUS, HeaderValue::from_bytes(code).unwrap())).into_iter().collect()
     }
 
+    const MESSAGE: &[u8] = b"\0\0\0\0\x03abc";
+
     fn kept(status: u16, head: Option<&[u8]>, trailers: Option<&[u8]>) -> u16 {
         let (mut parts, ()) = Response::builder().status(status).body(()).unwrap().into_parts();
         parts.headers = fields(head);
         let policy = Policy::new().response_type("studio.v1.Picture");
-        CallHead::of(&policy, &parts).unwrap().kept_status(Some(&fields(trailers))).as_u16()
+        CallHead::of(&policy, &parts).unwrap().kept_status(Some(&fields(trailers)), MESSAGE, 3).unwrap().as_u16()
     }
 
     #[test]
@@ -72,6 +95,18 @@ mod tests {
         assert_eq!(kept(200, None, None), 500);
         assert_eq!(kept(204, None, None), 500);
         assert_eq!(kept(502, None, None), 502, "a proxy's answer");
+    }
+
+    #[test]
+    fn only_one_message_that_is_not_too_large_is_a_success() {
+        let (parts, ()) = Response::new(()).into_parts();
+        let head = CallHead::of(&Policy::new().response_type("studio.v1.Picture"), &parts).unwrap();
+        let ok = fields(Some(b"0"));
+        let status = |body, limit| head.kept_status(Some(&ok), body, limit).map(|status| status.as_u16());
+        assert_eq!((status(MESSAGE, 3), status(MESSAGE, 2)), (Some(200), None));
+        for body in [&b""[..], &MESSAGE[..7], &[MESSAGE, MESSAGE].concat()] {
+            assert_eq!(status(body, 99), Some(500), "{body:?}");
+        }
     }
 
     proptest! {

@@ -9,4 +9,6 @@ mod keys;
 mod monitor;
 mod opt_in;
 mod passing;
+mod too_large;
+mod unusual;
 mod without;

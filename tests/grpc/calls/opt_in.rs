@@ -157,18 +157,3 @@ async fn where_the_policy_says_so_a_call_that_is_declined_is_turned_away() {
     assert!(delay >= Duration::from_secs(1));
     stage.studio.canceled.acquire().await.unwrap().forget();
 }
-
-#[tokio::test]
-async fn a_reply_that_is_too_large_to_be_kept_is_answered_in_line_all_the_same() {
-    let policy = Policy::new().grace(Duration::from_secs(60)).max_reply(1_000);
-    let stage = Stage::new(policy).await;
-    let operation = stage.begin(Order { size: 100_000, ..Order::QUICK }).await.unwrap();
-    assert_eq!(response::<Picture>(&operation), picture(100_000));
-    drop(stage);
-
-    let stage = Stage::new(at_once().max_reply(1_000)).await;
-    let operation = stage.begin(Order { size: 100_000, ..Order::SLOW }).await.unwrap();
-    stage.studio.open();
-    let status = error(&stage.wait(&operation.name).await);
-    assert_eq!(pb::ErrorInfo::decode(&*status.details[0].value).unwrap().reason, "REPLY_TOO_LARGE");
-}
