@@ -4,9 +4,12 @@ mod stage;
 mod studio;
 
 mod compression;
+mod described;
 mod durable;
 mod keys;
 mod monitor;
 mod opt_in;
 mod passing;
+mod stores;
+mod wire;
 mod without;
