@@ -22,6 +22,9 @@ use super::{
 };
 
 const TICK: Duration = Duration::from_millis(4);
+/// How late a deadline is met at most.
+#[cfg(feature = "grpc")]
+pub(crate) const LATENESS: Duration = Duration::from_millis(2 * TICK.as_millis() as u64);
 const TICKS_PER_SECOND: u64 = 250;
 /// How long the wheel goes on turning after the last request has left, so that the next need not set it going.
 const IDLE_TICKS: u64 = 64;

@@ -29,6 +29,8 @@ pub(crate) use acceptance::{Acceptance, Accepted, Accepting, Declined};
 pub(crate) use address::{Address, Place, value as address_value};
 pub(crate) use admission::Admission;
 pub(crate) use deadlines::Deadlines;
+#[cfg(feature = "grpc")]
+pub(crate) use deadlines::LATENESS;
 pub(crate) use document::{Document, absence};
 pub(crate) use ending::Cancel;
 pub(crate) use permits::Permit;

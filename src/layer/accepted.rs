@@ -17,7 +17,7 @@ use crate::{
 const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-location");
 
 /// An operation that was accepted a moment ago.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Accepted {
     pub(super) id: OperationId,
     pub(super) created: Timestamp,
@@ -45,8 +45,13 @@ const TO_FILL_IN: HeaderValue = HeaderValue::from_static("");
 const DOCUMENT_LENGTH: usize = 160;
 
 impl Accepted {
-    pub(super) fn new(id: OperationId, created: Timestamp) -> Self {
+    pub(super) fn running(id: OperationId, created: Timestamp) -> Self {
         Self { id, created, state: State::Running, progress: None }
+    }
+
+    /// One that waits for whoever has room for it.
+    pub(super) fn queued(id: OperationId, created: Timestamp) -> Self {
+        Self { state: State::Queued, ..Self::running(id, created) }
     }
 
     /// One that was accepted before.

@@ -295,7 +295,7 @@ where
             detachment.start(admission);
         }
         self.leave_line();
-        Ok(Accepted { progress, ..Accepted::new(id, created) })
+        Ok(Accepted { progress, ..Accepted::running(id, created) })
     }
 
     /// All that goes on when the request is detached.

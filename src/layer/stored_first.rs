@@ -27,7 +27,7 @@ use crate::{
         problem::{Kind, Problem},
     },
     hub::{Acceptance, Accepted, Admission, Declined, Hub, absence},
-    operation::{self, Given, Key, OperationId, Owner, StoredRequest, Timestamp},
+    operation::{self, Given, Key, OperationId, Owner, StoredRequest},
     policy::Limit,
     run::OperationHandle,
     store::{End, NewOperation, Part, Snapshot, StoreError},
@@ -51,8 +51,8 @@ pub(super) struct Submission {
 
 /// The wait for the end of an operation that is stored.
 struct Following {
-    id: OperationId,
-    created: Timestamp,
+    /// As it was when it was stored, or found.
+    begun: accepted::Accepted,
     end: Pin<Box<dyn Future<Output = Result<Option<Snapshot>, StoreError>> + Send>>,
 }
 
@@ -141,9 +141,8 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Result<Response<ResponseBody<RB>>, E>> {
         if let Some(following) = self.submission.as_mut().and_then(|submission| submission.following.as_mut()) {
-            let end = ready!(following.end.as_mut().poll(context));
-            let (id, created) = (following.id, following.created);
-            return Poll::Ready(Ok(self.answer(id, created, end)));
+            let end = ready!(following.end.as_mut().poll(context)).map_err(|_| following.begun.clone());
+            return Poll::Ready(Ok(self.answer(end)));
         }
         if let Some(Submission { key: Some(Err(Malformed)), .. }) = self.submission.as_deref() {
             return Poll::Ready(Ok(self.refuse(Kind::IdempotencyKeyMalformed)));
@@ -182,12 +181,12 @@ where
 
     fn begin(&mut self, accepted: Accepted, context: &mut Context<'_>) -> Poll<Result<Response<ResponseBody<RB>>, E>> {
         let is_new = !matches!(accepted, Accepted::Existing(_));
-        let (id, created) = match accepted {
+        let begun = match accepted {
             Accepted::KeyTaken => return Poll::Ready(Ok(self.refuse(Kind::IdempotencyKeyReused))),
-            Accepted::Existing(snapshot) => (snapshot.id, snapshot.created),
+            Accepted::Existing(snapshot) => accepted::Accepted::of(&snapshot),
             Accepted::Queued { id, created } => {
                 telemetry::accepted(id, &self.route.terms, Reason::Queued);
-                (id, created)
+                accepted::Accepted::queued(id, created)
             }
             Accepted::Run(admission) => self.run(admission),
         };
@@ -199,16 +198,16 @@ where
         };
         // The store need not be asked for what it has just been told.
         if is_new && until.is_some_and(|until| Instant::now() >= until) {
-            return Poll::Ready(Ok(self.accepted_as(&accepted::Accepted::new(id, created))));
+            return Poll::Ready(Ok(self.accepted_as(&begun)));
         }
-        let end = Box::pin(follow(Arc::clone(&self.route.hub), id, self.client.owner.clone(), until));
+        let end = Box::pin(follow(Arc::clone(&self.route.hub), begun.id, self.client.owner.clone(), until));
         self.submission = submission
-            .map(|submission| Box::new(Submission { following: Some(Following { id, created, end }), ..*submission }));
+            .map(|submission| Box::new(Submission { following: Some(Following { begun, end }), ..*submission }));
         self.poll_stored_first(context)
     }
 
-    fn run(&mut self, admission: Admission) -> (OperationId, Timestamp) {
-        let begun = (admission.attempt.operation, admission.created);
+    fn run(&mut self, admission: Admission) -> accepted::Accepted {
+        let begun = accepted::Accepted::running(admission.attempt.operation, admission.created);
         if let Some(handle) = &self.handle {
             let _progress = OperationHandle::detach(handle);
         }
@@ -242,12 +241,7 @@ where
         self.client.refusal(kind).map(|document| self.client.body(document))
     }
 
-    fn answer(
-        &mut self,
-        id: OperationId,
-        created: Timestamp,
-        end: Result<Option<Snapshot>, StoreError>,
-    ) -> Response<ResponseBody<RB>> {
+    fn answer(&mut self, end: Result<Option<Snapshot>, accepted::Accepted>) -> Response<ResponseBody<RB>> {
         self.submission = None;
         match end {
             Ok(Some(snapshot)) => self.client.reply(&snapshot).unwrap_or_else(|| {
@@ -255,7 +249,7 @@ where
             }),
             Ok(None) => self.refuse(Kind::NotFound),
             // It is there, whether or not it can be looked at.
-            Err(_) => self.accepted_as(&accepted::Accepted::new(id, created)),
+            Err(begun) => self.accepted_as(&begun),
         }
     }
 

@@ -18,8 +18,13 @@
 //! | the same over the budget, under [`OnBudget::Status`](crate::OnBudget::Status) | `DEADLINE_EXCEEDED`; the metadata `location` and, in the details, a `google.rpc.ResourceInfo` and a `RetryInfo` tell where and when to look for the reply |
 //! | declined, where the policy says [`Unavailable`](crate::AtLimit::Unavailable) | `RESOURCE_EXHAUSTED` with a `RetryInfo` |
 //!
-//! Where `grpc-timeout` is shorter than the budget or the grace, the answer comes before it. Streams, methods of unknown
-//! types and gRPC-Web pass untouched.
+//! A call that may become an operation by one of these is answered before its `grpc-timeout`, unless the store takes longer.
+//! What is left for the way is a tenth of it, at least 20 ms and at most half a second, but no more than half of it. A time
+//! limit that the server sets around the layer is unknown to it: budget and grace must be shorter.
+//!
+//! Streams, methods of unknown types and gRPC-Web pass untouched. So do methods whose replies are operations without the
+//! layer, those of the service below among them. Where a policy and a descriptor set say different things of a method, what
+//! the set says holds, and a warning tells of it.
 //!
 //! # The service
 //!

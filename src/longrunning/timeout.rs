@@ -8,12 +8,18 @@ use crate::http::grammar;
 
 pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// How long the answer may take, so that it is with the caller before the call's time is up: a tenth of it, and at most
-/// half a second, is left for the way. `None` where the caller sets no time, or none that can be understood.
+/// How long the answer may take, so that it is with the caller before the call's time is up: a tenth of it, but at least
+/// 20 ms and at most half a second, is left for the way, and no more than half of it. `None` where the caller sets no time,
+/// or none that can be understood.
 pub(crate) fn time_to_answer(headers: &HeaderMap) -> Option<Duration> {
-    const LONGEST_WAY: Duration = Duration::from_millis(500);
     let timeout = parse(headers.get(GRPC_TIMEOUT)?.as_bytes())?;
-    Some(timeout - (timeout / 10).min(LONGEST_WAY))
+    Some(timeout - way(timeout))
+}
+
+fn way(timeout: Duration) -> Duration {
+    const SHORTEST: Duration = Duration::from_millis(20);
+    const LONGEST: Duration = Duration::from_millis(500);
+    (timeout / 10).clamp(SHORTEST, LONGEST).min(timeout / 2)
 }
 
 /// At most eight digits and a unit.
@@ -68,8 +74,10 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(GRPC_TIMEOUT, HeaderValue::try_from(value).unwrap());
             let due = time_to_answer(&headers).unwrap();
-            prop_assert!(due <= timeout && timeout - due <= Duration::from_millis(500));
-            prop_assert!(due >= timeout * 9 / 10);
+            let way = timeout - due;
+            prop_assert!(way <= Duration::from_millis(500).min(timeout / 2));
+            prop_assert!(way >= Duration::from_millis(20).min(timeout / 2));
+            prop_assert!(way <= (timeout / 10).max(Duration::from_millis(20)));
         }
     }
 }

@@ -19,6 +19,7 @@ use tower_respond_async::{
         OperationsClient,
         messages::{GetOperationRequest, HttpBody, Operation, OperationMetadata, WaitOperationRequest, operation},
     },
+    store::Store,
 };
 
 use crate::{
@@ -62,6 +63,11 @@ impl Stage {
 
     pub(crate) fn own() -> Self {
         Self::at(Place::Own)
+    }
+
+    /// One replica's way to the store.
+    pub(crate) async fn open(&self) -> Option<Arc<dyn Store>> {
+        self.place.open().await
     }
 
     pub(crate) async fn server(&self) -> Server {

@@ -112,8 +112,15 @@ class Submitting(unittest.TestCase):
         self.assertEqual(list(self.user.operations.list_operations("operations", "")), [])
 
     def test_a_call_over_its_budget_names_the_operation(self):
+        self.assert_names_the_operation(timeout=60)
+
+    def test_a_call_is_told_of_its_operation_before_its_deadline(self):
+        """The server's budget is longer than this."""
+        self.assert_names_the_operation(timeout=0.7)
+
+    def assert_names_the_operation(self, timeout):
         with self.assertRaises(grpc.RpcError) as raised:
-            self.user.call(primes_pb2.Gap, None, 60, length=1000)
+            self.user.call(primes_pb2.Gap, None, timeout, length=1000)
         error = raised.exception
         self.assertEqual(error.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
         metadata = dict([*(error.initial_metadata() or []), *(error.trailing_metadata() or [])])

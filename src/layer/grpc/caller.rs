@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName};
 use tonic::codec::CompressionEncoding;
 
 use crate::{
+    hub::LATENESS,
     layer::submission::{Noted, Patience},
     longrunning::timeout::time_to_answer,
     policy::{OnBudget, Policy},
@@ -54,7 +55,7 @@ pub(super) fn patience(policy: &Policy, noted: Noted, headers: &HeaderMap) -> Pa
     patience.budget = patience
         .budget
         .filter(|_| may_leave)
-        .map(|budget| time_to_answer(headers).map_or(budget, |due| due.min(budget)));
+        .map(|budget| time_to_answer(headers).map_or(budget, |due| due.saturating_sub(LATENESS).min(budget)));
     patience
 }
 
@@ -92,13 +93,19 @@ mod tests {
         let policy = Policy::new();
         assert_eq!(budget(&policy, &[asks]), Some(Duration::from_secs(20)));
         for (timeout, expected) in
-            [("1M", 20_000_000), ("10S", 9_500_000), ("2S", 1_800_000), ("0S", 0), ("1s", 20_000_000)]
+            [("1M", 20_000_000), ("10S", 9_492_000), ("2S", 1_792_000), ("0S", 0), ("1s", 20_000_000)]
         {
             let found = budget(&policy, &[asks, ("grpc-timeout", timeout)]);
             assert_eq!(found, Some(Duration::from_micros(expected)), "{timeout}");
         }
         let status = Policy::new().on_budget(OnBudget::Status);
-        assert_eq!(budget(&status, &[("grpc-timeout", "100m")]), Some(Duration::from_millis(90)));
+        for (timeout, expected) in [("100m", 72), ("50m", 22), ("20m", 2), ("10m", 0)] {
+            assert_eq!(
+                budget(&status, &[("grpc-timeout", timeout)]),
+                Some(Duration::from_millis(expected)),
+                "{timeout}"
+            );
+        }
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::{env, fs, path::PathBuf, process, time::Duration};
 
+use http_body_util::BodyExt;
 use tonic::codec::CompressionEncoding;
 use tower_respond_async::{
     Execution, Policy,
+    longrunning::messages::operation_metadata::State,
     store::{Store, sqlite::SqliteStore},
 };
 
@@ -46,6 +48,7 @@ async fn a_worker_elsewhere_runs_what_a_server_has_only_accepted() {
     let call = Order { size: 100_000, ..Order::QUICK }.with("grpc-timeout", "30S");
     let operation = stage.begin(call).await.unwrap();
     assert!(!operation.done);
+    assert_eq!((metadata(&operation).state(), metadata(&operation).attempt), (State::Queued, 0));
     assert_eq!(stage.studio.count(), 0);
 
     let elsewhere = builder().store(folder.store().await).build().unwrap();
@@ -65,6 +68,17 @@ async fn a_worker_elsewhere_runs_what_a_server_has_only_accepted() {
     );
     elsewhere.drain(Duration::ZERO).await;
     worker.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_queued_over_http_is_said_to_be() {
+    let folder = Folder::new("queued");
+    let operations = builder().store(folder.store().await).only_accepts(true).build().unwrap();
+    let stage = Stage::of(operations, Studio::new(None), durable().budget(Duration::ZERO)).await;
+    let accepted = stage.http("POST", RENDER).await;
+    assert_eq!(accepted.status(), 202);
+    let document = accepted.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&document).unwrap()["status"], "queued");
 }
 
 #[tokio::test]

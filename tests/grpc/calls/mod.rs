@@ -4,11 +4,14 @@ mod stage;
 mod studio;
 
 mod compression;
+mod described;
 mod durable;
 mod keys;
 mod monitor;
 mod opt_in;
 mod passing;
+mod stores;
 mod too_large;
 mod unusual;
+mod wire;
 mod without;

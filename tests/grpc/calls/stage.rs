@@ -19,7 +19,7 @@ use tonic_prost::ProstCodec;
 use tower_respond_async::{
     Operations, OperationsBuilder, Owner, Routes,
     longrunning::{
-        OperationsClient,
+        Methods, OperationsClient,
         messages::{GetOperationRequest, ListOperationsRequest, Operation, WaitOperationRequest, operation},
     },
 };
@@ -57,6 +57,14 @@ impl Stage {
         let app = application(&operations, studio.clone(), routes.into())
             .merge(tonic::service::Routes::new(operations.longrunning()).into_axum_router())
             .nest_service("/operations", operations.monitor());
+        Self::serve(app, operations, studio).await
+    }
+
+    /// With these methods told to the layer.
+    pub(crate) async fn described(routes: Routes, methods: &Methods) -> Self {
+        let (operations, studio) = (builder().build().unwrap(), Studio::new(None));
+        let layer = operations.layer(routes).grpc(methods);
+        let app = Router::new().route_service("/studio.v1.Studio/{method}", studio.clone()).layer(layer);
         Self::serve(app, operations, studio).await
     }
 

@@ -133,6 +133,11 @@ impl Studio {
         Ok(Response::new(picture(sizes.iter().sum())))
     }
 
+    async fn exchange(self, request: Request<Streaming<Order>>) -> Result<Response<Pictures>, Status> {
+        let pictures = request.into_inner().map(|order| order.map(|order| picture(order.size)));
+        Ok(Response::new(Box::pin(pictures)))
+    }
+
     async fn watch(self, request: Request<Order>) -> Result<Response<Pictures>, Status> {
         let size = request.into_inner().size;
         let pictures = tokio_stream::iter((1..=size).map(|size| Ok(picture(size))));
@@ -176,6 +181,9 @@ where
                 "/studio.v1.Studio/Upload" => {
                     grpc.client_streaming(service_fn(move |request| studio.clone().upload(request)), request).await
                 }
+                "/studio.v1.Studio/Exchange" => {
+                    grpc.streaming(service_fn(move |request| studio.clone().exchange(request)), request).await
+                }
                 "/studio.v1.Studio/Watch" => {
                     grpc.server_streaming(service_fn(move |request| studio.clone().watch(request)), request).await
                 }
@@ -187,17 +195,28 @@ where
 
 /// What is known of the service by its descriptor set: all its methods but `Paint`.
 pub(crate) fn methods() -> Methods {
-    let method = |name: &str, client_streaming, server_streaming| MethodDescriptorProto {
+    Methods::builder().descriptor_set(descriptor_set(".studio.v1.Picture")).build().unwrap()
+}
+
+/// The descriptor set of the service, as if `Render` replied with this type.
+pub(crate) fn descriptor_set(rendered: &str) -> Vec<u8> {
+    let method = |name: &str, output: &str, client_streaming, server_streaming| MethodDescriptorProto {
         name: Some(name.to_owned()),
         input_type: Some(".studio.v1.Order".to_owned()),
-        output_type: Some(".studio.v1.Picture".to_owned()),
+        output_type: Some(output.to_owned()),
         client_streaming: Some(client_streaming),
         server_streaming: Some(server_streaming),
         ..MethodDescriptorProto::default()
     };
+    let picture = ".studio.v1.Picture";
     let service = ServiceDescriptorProto {
         name: Some("Studio".to_owned()),
-        method: vec![method("Render", false, false), method("Upload", true, false), method("Watch", false, true)],
+        method: vec![
+            method("Render", rendered, false, false),
+            method("Upload", picture, true, false),
+            method("Watch", picture, false, true),
+            method("Exchange", picture, true, true),
+        ],
         ..ServiceDescriptorProto::default()
     };
     let file = FileDescriptorProto {
@@ -205,6 +224,5 @@ pub(crate) fn methods() -> Methods {
         service: vec![service],
         ..FileDescriptorProto::default()
     };
-    let set = prost::Message::encode_to_vec(&FileDescriptorSet { file: vec![file] });
-    Methods::builder().descriptor_set(set).build().unwrap()
+    prost::Message::encode_to_vec(&FileDescriptorSet { file: vec![file] })
 }
