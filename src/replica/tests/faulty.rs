@@ -30,12 +30,21 @@ pub(super) struct Faulty {
     fault: Fault,
     asked: Asked,
     pub(super) renewals: watch::Sender<usize>,
+    pub(super) leases: watch::Sender<Leases>,
+}
+
+/// Whether it opens leases, and what became of them.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    pub(super) are_denied: bool,
+    pub(super) opened: usize,
+    pub(super) closed: Vec<LeaseId>,
 }
 
 impl Faulty {
     pub(super) fn at_ends(fault: impl Fn(&Reply) -> Option<StoreError> + Send + Sync + 'static) -> Self {
         let (store, renewals) = (Arc::new(MemoryStore::new()), watch::Sender::new(0));
-        Self { store, fault: Box::new(fault), asked: Asked::Answers, renewals }
+        Self { store, fault: Box::new(fault), asked: Asked::Answers, renewals, leases: watch::Sender::default() }
     }
 
     pub(super) fn when_asked(asked: Asked) -> Self {
@@ -95,6 +104,10 @@ impl Store for Faulty {
     }
 
     fn open_lease(&self, length: Duration, running: Vec<Attempt>) -> StoreFuture<OpenLease> {
+        if self.leases.borrow().are_denied {
+            return StoreFuture::ready(Err(StoreError::Unavailable("no lease".into())));
+        }
+        self.leases.send_modify(|leases| leases.opened += 1);
         self.store.open_lease(length, running)
     }
 
@@ -105,6 +118,7 @@ impl Store for Faulty {
     }
 
     fn close_lease(&self, lease: LeaseId) -> StoreFuture<()> {
+        self.leases.send_modify(|leases| leases.closed.push(lease));
         self.store.close_lease(lease)
     }
 
