@@ -33,7 +33,7 @@ impl Hub {
         let mut permits: Vec<_> = (0..most).map_while(|_| self.permits.acquire(None).ok()).collect();
         // Looked at now that a shutdown that begins would wait for the permits.
         let claimed = match self.is_open() && !permits.is_empty() {
-            true => replica.claim(lease, permits.len()).await,
+            true => replica.claim(*lease, permits.len()).await,
             false => Ok(Vec::new()),
         };
         if claimed.as_ref().is_err_and(|error| !matches!(error, StoreError::Refused(_))) {

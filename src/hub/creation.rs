@@ -137,7 +137,7 @@ async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewO
     let lease = lease(replica).await.ok_or(Declined::StoreUnavailable)?;
     let (owner, is_keyed, patience) = (operation.owner.clone(), operation.key.is_some(), patience(&operation));
     let _always = replica.expect(attempt, Durability::of(operation.request.is_some(), &operation.terms));
-    let created = replica.create(NewOperation { lease: Some(lease), ..operation }).await;
+    let created = replica.create(NewOperation { lease: Some(*lease), ..operation }).await;
     match &created {
         Ok(Created::New { .. }) => replica.stored(attempt),
         // It may be there all the same, now or in a moment, and others may have been told of it by its key: so it is left to
@@ -156,6 +156,6 @@ async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewO
     Ok(created?)
 }
 
-pub(super) async fn lease(replica: &Replica) -> Option<LeaseId> {
+pub(super) async fn lease(replica: &Replica) -> Option<Arc<LeaseId>> {
     timeout(LEASE, replica.lease()).await.ok().flatten()
 }

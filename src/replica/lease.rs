@@ -1,8 +1,8 @@
 //! The lease under which this replica runs operations: opened, kept alive, and opened anew when it was lost.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, mem, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::{info, warn};
 
 use super::Shared;
@@ -12,73 +12,88 @@ use crate::{
     telemetry::quietly,
 };
 
-/// Why a lease is kept no longer.
-enum Lost {
-    Lease,
-    /// Something may be held under it that nobody here knows of.
-    Trust,
-}
-
 impl Shared {
     pub(super) async fn keep_lease(self: Arc<Self>) {
-        let mut former = None;
         loop {
             let lease = self.open().await;
-            self.lease.send_replace(Some(lease));
-            match self.renew(lease, former.take()).await {
-                Lost::Trust => former = Some(lease),
-                Lost::Lease => {
-                    self.lease.send_replace(None);
-                    quietly(|| warn!("the store counts this replica as dead: taking up a new lease"));
-                }
-            }
+            self.lease.send_replace(Some(Arc::clone(&lease)));
+            self.renew(lease).await;
+            self.lease.send_replace(None);
+            quietly(|| warn!("the store counts this replica as dead: taking up a new lease"));
         }
     }
 
-    /// Opens a lease as soon as the store lets it, and brings along what runs.
-    async fn open(&self) -> LeaseId {
+    /// Opens a lease as soon as the store lets it.
+    async fn open(&self) -> Arc<LeaseId> {
         let mut pause = Duration::from_millis(50);
         loop {
-            let (asked, running, stored) = self.now();
-            match self.ask_quickly(|| self.store.open_lease(self.settings.lease, running)).await {
-                Ok(open) => {
-                    self.pulse.heard(asked);
-                    self.stop(open.lost, &stored);
-                    quietly(|| info!(lease = open.id.0, "lease opened"));
-                    return open.id;
-                }
-                Err(error) => quietly(|| warn!(error = &error as &dyn std::error::Error, "no lease")),
+            if let Some(lease) = self.try_open().await {
+                return lease;
             }
-            self.rest_if_unheard();
             sleep(pause).await;
             pause = (pause * 2).min(self.beat());
         }
     }
 
-    /// Keeps it, and closes the former one once what was being created under that has been taken over.
-    async fn renew(&self, lease: LeaseId, mut former: Option<LeaseId>) -> Lost {
-        loop {
-            if timeout(self.beat(), self.doubt.notified()).await.is_ok() {
-                return Lost::Trust;
+    /// Opens a lease, and brings along what runs.
+    async fn try_open(&self) -> Option<Arc<LeaseId>> {
+        let (asked, running, stored) = self.now();
+        match self.ask_quickly(|| self.store.open_lease(self.settings.lease, running)).await {
+            Ok(open) => {
+                self.pulse.heard(asked);
+                self.stop(open.lost, &stored);
+                quietly(|| info!(lease = open.id.0, "lease opened"));
+                Some(Arc::new(open.id))
             }
-            let (asked, running, stored) = self.now();
-            match self.ask_quickly(|| self.store.renew(lease, running)).await {
-                Ok(lost) => {
-                    self.pulse.heard(asked);
-                    self.stop(lost, &stored);
-                    self.lease.send_if_modified(|held| held.replace(lease).is_none());
-                    if let Some(former) = former.take() {
+            Err(error) => {
+                quietly(|| warn!(error = &error as &dyn std::error::Error, "no lease"));
+                self.rest_if_unheard();
+                None
+            }
+        }
+    }
+
+    /// Keeps it until it is over. Where something may be held under it that nobody here knows of, another takes its place; until
+    /// there is one, it is kept.
+    async fn renew(&self, mut lease: Arc<LeaseId>) {
+        let (mut former, mut in_doubt) = (None::<Arc<LeaseId>>, false);
+        let mut next_beat = Instant::now() + self.beat();
+        loop {
+            match in_doubt {
+                true => sleep_until(next_beat).await,
+                false => in_doubt = timeout_at(next_beat, self.doubt.notified()).await.is_ok(),
+            }
+            next_beat = Instant::now() + self.beat();
+            if in_doubt && let Some(next) = self.try_open().await {
+                self.lease.send_replace(Some(Arc::clone(&next)));
+                former = Some(mem::replace(&mut lease, next));
+                in_doubt = false;
+            }
+            // Once all that was asked for under the former one has been answered, this brings along all of it that is known here.
+            let is_settled = former.as_ref().is_some_and(|former| Arc::strong_count(former) == 1);
+            match self.beat_once(&lease).await {
+                Ok(()) => {
+                    if let Some(former) = former.take_if(|_| is_settled) {
                         // What it still holds, nobody runs. Where the store does not hear of that now, it does when it is over.
-                        let _in_vain = self.ask_quickly(|| self.store.close_lease(former)).await;
+                        let _in_vain = self.ask_quickly(|| self.store.close_lease(*former)).await;
                     }
                 }
-                Err(StoreError::Refused(Refused::LeaseOver)) => return Lost::Lease,
+                Err(StoreError::Refused(Refused::LeaseOver)) => return,
                 Err(error) => {
                     quietly(|| warn!(error = &error as &dyn std::error::Error, "lease not renewed"));
                     self.rest_if_unheard();
                 }
             }
         }
+    }
+
+    async fn beat_once(&self, lease: &Arc<LeaseId>) -> Result<(), StoreError> {
+        let (asked, running, stored) = self.now();
+        let lost = self.ask_quickly(|| self.store.renew(**lease, running)).await?;
+        self.pulse.heard(asked);
+        self.stop(lost, &stored);
+        self.lease.send_if_modified(|held| held.replace(Arc::clone(lease)).is_none());
+        Ok(())
     }
 
     /// What runs at this moment: all that may be in the store or come there, and which of it is known to be there.

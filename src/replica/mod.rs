@@ -73,7 +73,7 @@ struct Shared {
     runs: Runs,
     ends: Ends,
     pulse: Pulse,
-    lease: watch::Sender<Option<LeaseId>>,
+    lease: watch::Sender<Option<Arc<LeaseId>>>,
     /// There may be something to claim.
     queued: Arc<Notify>,
     /// Something may be held under the lease that nobody here knows of.
@@ -126,13 +126,14 @@ impl Replica {
         &self.0.store
     }
 
-    /// The lease under which operations are run here, as soon as there is one.
+    /// The lease under which operations are run here, as soon as there is one. Whoever asks for something under it keeps this
+    /// until it is known what came of that: so long the lease is not given up for another.
     ///
     /// Cancel safe.
-    pub(crate) async fn lease(&self) -> Option<LeaseId> {
+    pub(crate) async fn lease(&self) -> Option<Arc<LeaseId>> {
         let mut lease = self.0.lease.subscribe();
         let lease = lease.wait_for(Option::is_some).await;
-        lease.ok().and_then(|lease| *lease)
+        lease.ok().and_then(|lease| lease.clone())
     }
 
     /// Expects a run, which is about to be created, or has been begun. `false` where a later attempt is expected already.
@@ -234,7 +235,7 @@ impl Shared {
         // Last, so that what is being told is not taken for lost.
         drop(heartbeat);
         if let Some(lease) = self.lease.send_replace(None) {
-            let _in_time = timeout(FAREWELL, self.store.close_lease(lease)).await;
+            let _in_time = timeout(FAREWELL, self.store.close_lease(*lease)).await;
         }
     }
 

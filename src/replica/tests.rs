@@ -14,7 +14,7 @@ use crate::{
     policy::{Policy, Terms},
     store::{ListFilter, NewOperation, Part},
 };
-use faulty::{Asked, Faulty};
+use faulty::{Asked, Faulty, Leases};
 
 fn start(
     max_waiting_bytes: usize,
@@ -41,7 +41,7 @@ async fn run(replica: &Replica, durable: bool) -> Attempt {
         terms: Arc::new(Terms::new("/renders".into(), Policy::new())),
         key: None,
         request: durable.then_some(request),
-        lease: replica.lease().await,
+        lease: replica.lease().await.as_deref().copied(),
     };
     assert!(replica.expect(attempt, Durability::of(durable, &operation.terms)));
     replica.store().create(operation).await.unwrap();
@@ -141,6 +141,61 @@ async fn a_panic_of_the_store_costs_a_heartbeat_and_no_more() {
     assert_eq!(replica.lease().await, lease);
     let found = replica.store().read(attempt.operation, None, Part::Status).await.unwrap().unwrap();
     assert_eq!(found.state(), State::Running);
+}
+
+/// What has not come by then will not.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A replica whose beats can be counted, as can the leases it takes.
+fn beating() -> (Replica, watch::Receiver<usize>, watch::Sender<Leases>) {
+    let faulty = Faulty::at_ends(|_| None);
+    let (renewals, leases) = (faulty.renewals.subscribe(), faulty.leases.clone());
+    (start_with(100, faulty).0, renewals, leases)
+}
+
+/// Waits for so many more heartbeats.
+async fn beats(renewals: &mut watch::Receiver<usize>, more: usize) {
+    let enough = *renewals.borrow() + more;
+    timeout(PATIENCE, renewals.wait_for(|renewals| *renewals >= enough)).await.unwrap().map(drop).unwrap();
+}
+
+async fn until(leases: &watch::Sender<Leases>, come: impl FnMut(&Leases) -> bool) {
+    timeout(PATIENCE, leases.subscribe().wait_for(come)).await.unwrap().map(drop).unwrap();
+}
+
+async fn state(replica: &Replica, attempt: Attempt) -> State {
+    replica.store().read(attempt.operation, None, Part::Status).await.unwrap().unwrap().state()
+}
+
+#[tokio::test]
+async fn a_lease_in_doubt_is_kept_until_there_is_another() {
+    let (replica, mut renewals, leases) = beating();
+    let attempt = run(&replica, false).await;
+    leases.send_modify(|leases| leases.are_denied = true);
+    let lease = replica.lease().await.unwrap();
+    replica.doubt();
+    // Longer than it holds.
+    beats(&mut renewals, 3 * BEATS as usize).await;
+    assert_eq!(replica.lease().await.unwrap(), lease);
+    assert_eq!(state(&replica, attempt).await, State::Running);
+    drop(lease);
+    leases.send_modify(|leases| leases.are_denied = false);
+    until(&leases, |leases| !leases.closed.is_empty()).await;
+    assert_eq!(state(&replica, attempt).await, State::Running);
+}
+
+#[tokio::test]
+async fn a_lease_is_not_given_up_while_something_is_created_under_it() {
+    let (replica, mut renewals, leases) = beating();
+    let former = replica.lease().await.unwrap();
+    replica.doubt();
+    until(&leases, |leases| leases.opened == 2).await;
+    beats(&mut renewals, 2).await;
+    let closed = leases.borrow().closed.clone();
+    assert_eq!(closed, []);
+    let id = *former;
+    drop(former);
+    until(&leases, |leases| leases.closed == [id]).await;
 }
 
 #[tokio::test]

@@ -40,13 +40,23 @@ pub(super) struct Faulty {
     late: Mutex<Option<NewOperation>>,
     /// Whether there was what it was last told to forget.
     pub(super) forgotten: watch::Sender<Option<bool>>,
+    pub(super) leases: watch::Sender<Leases>,
+}
+
+/// Whether it opens leases, and what became of them.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    pub(super) are_denied: bool,
+    pub(super) opened: usize,
+    pub(super) closed: Vec<LeaseId>,
 }
 
 impl Faulty {
     pub(super) fn at_ends(fault: impl Fn(&Reply) -> Option<StoreError> + Send + Sync + 'static) -> Self {
         let (store, renewals) = (Arc::new(MemoryStore::new()), watch::Sender::new(0));
         let (late, forgotten) = (Mutex::default(), watch::Sender::default());
-        Self { store, fault: Box::new(fault), asked: Asked::Answers, renewals, late, forgotten }
+        let leases = watch::Sender::default();
+        Self { store, fault: Box::new(fault), asked: Asked::Answers, renewals, late, forgotten, leases }
     }
 
     pub(super) fn when_asked(asked: Asked) -> Self {
@@ -124,6 +134,10 @@ impl Store for Faulty {
     }
 
     fn open_lease(&self, length: Duration, running: Vec<Attempt>) -> StoreFuture<OpenLease> {
+        if self.leases.borrow().are_denied {
+            return StoreFuture::ready(Err(StoreError::Unavailable("no lease".into())));
+        }
+        self.leases.send_modify(|leases| leases.opened += 1);
         self.store.open_lease(length, running)
     }
 
@@ -134,6 +148,7 @@ impl Store for Faulty {
     }
 
     fn close_lease(&self, lease: LeaseId) -> StoreFuture<()> {
+        self.leases.send_modify(|leases| leases.closed.push(lease));
         self.store.close_lease(lease)
     }
 
