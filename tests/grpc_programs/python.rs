@@ -8,7 +8,7 @@ fn googles_client_libraries_follow_operations() {
     let address = server.url.trim_start_matches("http://");
     let (has_succeeded, printed) = environment::run("tests/grpc_programs/client.py", &[address]);
     assert!(has_succeeded, "{printed}");
-    assert!(printed.contains("Ran 12 tests"), "{printed}");
+    assert!(printed.contains("Ran 13 tests"), "{printed}");
 }
 
 #[test]
