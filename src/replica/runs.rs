@@ -227,12 +227,11 @@ mod tests {
 
     #[test]
     fn what_an_earlier_attempt_has_said_is_not_how_far_the_next_one_is() {
-        let (runs, id) = (Runs::default(), OperationId::random());
-        let attempt = |number| Attempt { operation: id, number };
-        let handle = OperationHandle::claimed(Arc::default(), attempt(1));
+        let (runs, handle) = (Runs::default(), OperationHandle::new(Arc::default()));
+        let attempt = |number| Attempt { operation: handle.id(), number };
         runs.expect(attempt(1), DURABLE);
         handle.set_progress(0.5);
-        assert!(runs.attach(attempt(1), Runner::Handle(handle)).is_ok());
+        assert!(runs.attach(attempt(1), Runner::Handle(handle.clone())).is_ok());
         assert!(runs.progress(attempt(1)).is_some());
         assert_eq!(runs.progress(attempt(2)), None);
     }
