@@ -79,14 +79,16 @@ impl Noted {
     pub(super) fn of(method: &Method, headers: &HeaderMap) -> Self {
         let mut noted = Self { exchanges: method == Method::CONNECT, ..Self::default() };
         for (name, value) in headers {
-            // Few names are as long as one of these, and only those need be compared.
-            match name.as_str().len() {
-                6 if name == PREFER => noted.prefers = true,
-                6 if name == header::EXPECT => noted.expects = true,
-                7 if name == header::UPGRADE => noted.exchanges = true,
-                12 if name == header::CONTENT_TYPE => noted.says_content_type(value),
-                15 if name == IDEMPOTENCY_KEY => noted.is_keyed = true,
-                _ => {}
+            if name == header::CONTENT_TYPE {
+                noted.says_content_type(value);
+            } else if name == header::UPGRADE {
+                noted.exchanges = true;
+            } else if name == header::EXPECT {
+                noted.expects = true;
+            } else if name == PREFER {
+                noted.prefers = true;
+            } else if name == IDEMPOTENCY_KEY {
+                noted.is_keyed = true;
             }
         }
         noted
