@@ -28,12 +28,13 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) async fn serve(listen: SocketAddr) -> Result<(), Box<dyn Error>> {
     let operations = Operations::builder().base_path("/operations").owner(user).build()?;
     let incoming = TcpIncoming::bind(listen).map_err(|error| format!("{listen}: {error}"))?.with_nodelay(Some(true));
+    let stop_signal = stop_signal();
     println!("listening on http://{}", incoming.local_addr()?);
     Server::builder()
         .accept_http1(true)
         .add_routes(Routes::from(application(&operations).await?))
         .serve_with_incoming_shutdown(incoming, async move {
-            stop_signal().await;
+            stop_signal.await;
             operations.drain(GRACE).await;
         })
         .await?;
