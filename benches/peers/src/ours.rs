@@ -17,7 +17,7 @@ use tokio::{
     task::{JoinHandle, JoinSet, yield_now},
 };
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
-use tower_respond_async::{Completion, Execution, Monitor, Operations, Policy, RequestBody, ResponseBody, StoredBody};
+use tower_respond_async::{Completion, Execution, Monitor, Operations, Policy, RequestBody, ResponseBody};
 
 use crate::place::Place;
 
@@ -68,7 +68,7 @@ impl Application {
         let service = accepting.layer(policy.clone()).layer(trivial(&handled));
         let worker = if mode == Mode::ByWorker {
             let running = place.hold(builder()).await.build().unwrap();
-            let service = running.layer(policy).layer(trivial::<StoredBody>(&handled));
+            let service = running.layer(policy).layer(trivial(&handled));
             let worker = tokio::spawn(running.worker(service).concurrency(256).run());
             Some((running, worker))
         } else {
@@ -138,7 +138,7 @@ impl Application {
 
 /// What is ready before it is stored is answered in line, so the handler waits in line until it is told that it has been
 /// accepted. A worker's does not wait.
-fn trivial<B: Send + 'static>(
+fn trivial<B: http_body_util::BodyExt + Send + 'static>(
     handled: &Arc<AtomicUsize>,
 ) -> impl Service<Request<RequestBody<B>>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send + 'static>
 + Clone
@@ -147,8 +147,9 @@ fn trivial<B: Send + 'static>(
     let handled = Arc::clone(handled);
     service_fn(move |request: Request<RequestBody<B>>| {
         let handled = Arc::clone(&handled);
+        let accepted = request.extensions().get::<Arc<Notify>>().cloned();
         async move {
-            match request.extensions().get::<Arc<Notify>>() {
+            match accepted {
                 Some(accepted) => accepted.notified().await,
                 None => yield_now().await,
             }
