@@ -35,11 +35,7 @@ mod sweep;
 mod tests;
 mod watch;
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -52,7 +48,7 @@ use self::{
     sweep::{Places, Sweep},
 };
 use super::{
-    StoreError, StoreFuture,
+    Clock, StoreError, StoreFuture,
     contract::{
         Attempt, Cancellation, Claimed, Counts, Created, Finished, LeaseId, ListFilter, Listed, Listener, NewOperation,
         OpenLease, Part, Snapshot, Store, Swept,
@@ -232,7 +228,9 @@ impl Store for SqliteStore {
     }
 
     fn sweep(&self, limit: usize) -> StoreFuture<Swept> {
-        self.writer.write(Sweep { limit, places: Arc::clone(&self.places), asked: Instant::now() })
+        // SQLite asks the same clock.
+        let asked = Clock::of_system().now();
+        self.writer.write(Sweep { limit, places: Arc::clone(&self.places), asked })
     }
 
     fn counts(&self) -> StoreFuture<Counts> {

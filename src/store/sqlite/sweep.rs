@@ -1,9 +1,6 @@
 //! What time has made due.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::sqlite::SqliteRow;
 
@@ -13,9 +10,9 @@ use super::{
         contract::{Attempt, Swept},
     },
     batch::{Batch, Statement, Write},
-    kept::{Kept, get, id, limit, millis, select, whole_millis},
+    kept::{Kept, get, id, limit, millis, select},
 };
-use crate::operation::Failure;
+use crate::operation::{Failure, Timestamp};
 
 /// Once so many bytes of replies have been forgotten, the rest waits for the next sweep, and lets others write before.
 const BYTES: i64 = 64 << 20;
@@ -28,7 +25,7 @@ pub(super) struct Sweep {
     pub(super) limit: usize,
     pub(super) places: Arc<Places>,
     /// While it waits for the file, so may the heartbeats of others.
-    pub(super) asked: Instant,
+    pub(super) asked: Timestamp,
 }
 
 /// Where the next sweep goes on, beyond what this release cannot read and so leaves as it is.
@@ -93,7 +90,7 @@ impl Sweep {
              ORDER BY lease, number LIMIT ?4"
         ));
         // Those leases that were over when it was asked for; what the others have been waiting for since comes first.
-        let asked = millis(batch.now).saturating_sub(whole_millis(self.asked.elapsed()));
+        let asked = millis(self.asked.min(batch.now));
         for kept in self.page(batch, lost.bind(asked), &self.places.lost, swept).await? {
             let operation = kept.snapshot.id;
             let attempt = Attempt { operation, number: kept.snapshot.life.attempt };
