@@ -1,4 +1,4 @@
-//! The store's clock.
+//! The store's clock, in this process or in a server.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -48,4 +48,14 @@ impl Started {
             Self::BySystem(started) => started.elapsed(),
         }
     }
+}
+
+/// The moment by which a server's leases are judged over, as it tells it itself. `None` where it took so long that it may
+/// have stood still: what would have renewed them may be waiting for it, too.
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(super) async fn prompt<E>(told: impl Future<Output = Result<Timestamp, E>>) -> Result<Option<Timestamp>, E> {
+    const LONG: Duration = Duration::from_secs(1);
+    let asked = Instant::now();
+    let now = told.await?;
+    Ok(Some(now).filter(|_| asked.elapsed() < LONG))
 }

@@ -96,7 +96,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn hand_back(&self, attempt: Attempt) -> StoreFuture<Option<Finished>>;
 
     /// Does at most `limit` of each of what time has made due: forgets operations whose retention is over; ends as
-    /// `timed-out` those that ran for too long; [retries](Store::retry) as `lost` the attempts whose lease is over.
+    /// `timed-out` those that ran for too long; [retries](Store::retry) as `lost` the attempts whose lease is over. It is
+    /// over that was so when the sweep was asked for: where that has waited, as for a lock, so may a renewal have.
     fn sweep(&self, limit: usize) -> StoreFuture<Swept>;
 
     /// How many operations there are in each state, and how many bytes their replies take. May lag behind by some seconds.

@@ -2,13 +2,15 @@
 
 use super::{
     Shared,
+    database::Database,
     ending::{OVERDUE, Retried, retry_all},
     rows::{self, finished, get},
 };
 use crate::{
-    operation::State,
+    operation::{Refused, State, Timestamp},
     store::{
         StoreError,
+        clock::prompt,
         contract::{Counts, Swept},
     },
 };
@@ -23,10 +25,12 @@ WITH gone AS (
 )
 SELECT id::text FROM gone";
 
-/// The attempts whose lease is over.
+const NOW: &str = "SELECT {now} AS now";
+
+/// The attempts whose lease was over at a moment that is past.
 const LOST: &str = "
 SELECT v.id, v.attempt, 'l'::\"char\" AS failure FROM {p}leases l JOIN {p}live v ON v.lease = l.id
-WHERE l.until <= {now} AND v.state = 'r' LIMIT {limit} FOR UPDATE OF v SKIP LOCKED";
+WHERE l.until <= {moment} AND v.state = 'r' LIMIT {limit} FOR UPDATE OF v SKIP LOCKED";
 
 /// A lease that nobody can be about to run anything under any more.
 const OVER: &str = "
@@ -49,7 +53,13 @@ pub(super) async fn sweep(shared: &Shared, limit: usize) -> Result<Swept, StoreE
     for (attempt, end) in finished(shared, &overdue).await? {
         swept.ended.push((attempt.operation, end));
     }
-    let lost = retry_all(shared, &database.render(LOST, &[("limit", &most)])).await?;
+    let lost = match prompt(now(database)).await? {
+        Some(moment) => {
+            let moment = moment.as_millis().to_string();
+            retry_all(shared, &database.render(LOST, &[("moment", &moment), ("limit", &most)])).await?
+        }
+        None => Vec::new(),
+    };
     swept.more = [swept.expired.len(), overdue.len(), lost.len()].into_iter().any(|done| done >= limit);
     for retried in lost {
         match retried {
@@ -59,6 +69,11 @@ pub(super) async fn sweep(shared: &Shared, limit: usize) -> Result<Swept, StoreE
     }
     database.rows(OVER, &[]).await?;
     Ok(swept)
+}
+
+async fn now(database: &Database) -> Result<Timestamp, StoreError> {
+    let rows = database.rows(NOW, &[]).await?;
+    get(rows.first().ok_or(Refused::Unknown)?, "now").map(rows::time)
 }
 
 pub(super) async fn count(shared: &Shared) -> Result<Counts, StoreError> {

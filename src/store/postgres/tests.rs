@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 
 use super::*;
 use crate::{
@@ -209,6 +209,30 @@ async fn a_crash_of_the_server_leaves_what_was_kept_and_the_store_recovers() {
     for id in kept {
         assert!(store.read(id, Some(&owner), Part::Status).await.unwrap().is_some());
     }
+}
+
+#[tokio::test]
+async fn a_sweep_that_waited_for_others_ends_nothing_that_waited_as_long_to_be_heard_of() {
+    const LEASE: Duration = Duration::from_secs(1);
+    let server = Server::start();
+    let store = store(&server).await;
+    let lease = store.open_lease(LEASE, Vec::new()).await.unwrap().id;
+    let operation = NewOperation { lease: Some(lease), ..operation("somebody", 1) };
+    let attempt = Attempt { operation: operation.id, number: 1 };
+    store.create(operation).await.unwrap();
+
+    let mut other = server.options().connect().await.unwrap();
+    let lock = format!("BEGIN; LOCK TABLE {}leases IN ACCESS EXCLUSIVE MODE", store.shared.database.prefix);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut other).await.unwrap();
+    let sweep = tokio::spawn(store.sweep(100));
+    tokio::time::sleep(LEASE * 3 / 2).await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    let swept = sweep.await.unwrap().unwrap();
+    assert!(swept.ended.is_empty() && swept.queued.is_empty(), "{swept:?}");
+    assert!(store.open_lease(LEASE, vec![attempt]).await.unwrap().lost.is_empty());
+    tokio::time::sleep(LEASE * 3 / 2).await;
+    let swept = store.sweep(100).await.unwrap();
+    assert_eq!((swept.ended.len(), swept.queued.len()), (0, 1), "a sweep that waited for nothing has it tried again");
 }
 
 #[tokio::test]

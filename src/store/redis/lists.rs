@@ -14,6 +14,7 @@ use crate::{
     operation::{Ending, Failure, OperationId, Owner, Reply, Timestamp},
     store::{
         StoreError,
+        clock::prompt,
         contract::{Counts, ListFilter, Listed, Part, Swept},
     },
 };
@@ -57,9 +58,10 @@ impl Link {
 
     pub(super) async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
         let (mut swept, mut left) = (Swept::default(), limit);
+        let moment = prompt(self.now()).await?.unwrap_or(Timestamp::from_millis(0));
         loop {
             let some = left.min(SWEPT_AT_ONCE);
-            self.sweep_some(some, &mut swept).await?;
+            self.sweep_some(some, moment, &mut swept).await?;
             left -= some;
             if !swept.more || left == 0 {
                 return Ok(swept);
@@ -67,9 +69,17 @@ impl Link {
         }
     }
 
-    async fn sweep_some(&self, limit: usize, swept: &mut Swept) -> Result<(), StoreError> {
+    /// The server's time.
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        let (seconds, micros): (u64, u64) = self.connection.ask(&redis::cmd("TIME")).await?;
+        Ok(Timestamp::from_millis(seconds * 1_000 + micros / 1_000))
+    }
+
+    /// Sweeps no more than a script may; leases are judged by this moment.
+    async fn sweep_some(&self, limit: usize, moment: Timestamp, swept: &mut Swept) -> Result<(), StoreError> {
         let call = self.call(&SWEEP).number(limit as u64);
         let call = call.bytes(&failed(Failure::TimedOut)).bytes(&failed(Failure::Lost)).number(millis(KEPT_FOR));
+        let call = call.number(moment.as_millis());
         let mut fields = Fields::of(self.connection.write(&call).await?)?;
         let (mut expired, mut ended, mut queued) = (fields.fields()?, fields.fields()?, fields.fields()?);
         while !expired.is_empty() {

@@ -1,7 +1,8 @@
 -- Does what time has made due.
--- ARGV: ..., limit, the reply of what timed out, the reply of what was lost, how old a draft may be.
+-- ARGV: ..., limit, the reply of what timed out, the reply of what was lost, how old a draft may be, by which moment leases
+-- are judged.
 
-local limit, timed_out, lost, draft_age = tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6])
+local limit, timed_out, lost, draft_age, moment = tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local forgotten, ended, queued, more = {}, {}, {}, 0
 
 local function end_as(o, failure, answer)
@@ -57,7 +58,7 @@ end
 local function fail_what_was_lost()
   local left = limit
   while left > 0 do
-    local lease = call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1)[1]
+    local lease = call('ZRANGEBYSCORE', leases, '-inf', moment, 'LIMIT', 0, 1)[1]
     if not lease then return end
     local members = held_under(tonumber(lease), left)
     if #members > 0 then call('ZREM', held, unpack(members)) end

@@ -60,6 +60,24 @@ async fn what_waits_for_a_silent_server_is_given_up_together() {
 }
 
 #[tokio::test]
+async fn a_server_that_stood_still_ends_nothing_that_waited_as_long_to_be_heard_of() {
+    const LEASE: Duration = Duration::from_secs(1);
+    let server = Server::start(&[]);
+    let store = open(&server).await;
+    let lease = store.open_lease(LEASE, Vec::new()).await.unwrap().id;
+    let attempt = create(&store, NewOperation { lease: Some(lease), ..operation() }).await;
+
+    server.stop();
+    let sweep = tokio::spawn(store.sweep(100));
+    tokio::time::sleep(LEASE * 3 / 2).await;
+    server.resume();
+    assert!(sweep.await.unwrap().unwrap().ended.is_empty());
+    assert!(store.open_lease(LEASE, vec![attempt]).await.unwrap().lost.is_empty());
+    tokio::time::sleep(LEASE * 3 / 2).await;
+    assert_eq!(store.sweep(100).await.unwrap().ended.len(), 1, "a server that answers promptly ends it");
+}
+
+#[tokio::test]
 async fn scripts_are_given_to_a_server_that_has_forgotten_them() {
     let server = Server::start(&[]);
     let store = open(&server).await;
