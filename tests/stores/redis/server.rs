@@ -27,8 +27,8 @@ impl Server {
         let folder = std::env::temp_dir().join(format!("respond-async-redis-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder for its data");
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
-        let port = free_port();
-        Self { child: run(port, &folder, &options), port, folder, options }
+        let (port, child) = run_anywhere(&folder, &options);
+        Self { child, port, folder, options }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -68,7 +68,8 @@ impl Server {
 
     /// Starts it again where it was killed.
     pub(crate) fn restart(&mut self) {
-        self.child = run(self.port, &self.folder, &self.options);
+        self.child =
+            run(self.port, &self.folder, &self.options).unwrap_or_else(|said| panic!("{NOT_STARTED}: {said:?}"));
     }
 }
 
@@ -76,8 +77,23 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
 }
 
-/// Starts it and waits until it can be asked.
-fn run(port: u16, folder: &PathBuf, options: &[String]) -> Child {
+const NOT_STARTED: &str = "redis-server did not start";
+
+/// Starts it on a port that is free: one that was may be taken a moment later.
+fn run_anywhere(folder: &Path, options: &[String]) -> (u16, Child) {
+    let mut said = Vec::new();
+    for _ in 0..5 {
+        let port = free_port();
+        match run(port, folder, options) {
+            Ok(child) => return (port, child),
+            Err(lines) => said.extend(lines),
+        }
+    }
+    panic!("{NOT_STARTED}: {said:?}")
+}
+
+/// Starts it and waits until it can be asked. If it ends instead, what it has said.
+fn run(port: u16, folder: &Path, options: &[String]) -> Result<Child, Vec<String>> {
     let mut child = Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always"])
         .arg("--port")
@@ -95,12 +111,15 @@ fn run(port: u16, folder: &PathBuf, options: &[String]) -> Child {
         match lines.next() {
             Some(Ok(line)) if line.contains("Ready to accept connections") => break,
             Some(Ok(line)) => said.push(line),
-            _ => panic!("redis-server did not start: {said:?}"),
+            _ => {
+                let _ended = child.wait();
+                return Err(said);
+            }
         }
     }
     // So that it can go on printing.
     thread::spawn(move || lines.for_each(drop));
-    child
+    Ok(child)
 }
 
 impl Drop for Server {
