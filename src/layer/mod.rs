@@ -61,6 +61,8 @@ struct Routing {
     /// The gRPC calls that may become operations.
     #[cfg(feature = "grpc")]
     calls: grpc::Calls,
+    #[cfg(feature = "grpc")]
+    passing: grpc::Passing,
 }
 
 /// One entry of the policy table, and the hub its operations go to.
@@ -86,10 +88,12 @@ impl RespondAsyncLayer {
         #[cfg(feature = "grpc")]
         let calls = grpc::Calls::listed(&table, routes.response_types());
         let routing = Routing {
-            table,
             unlisted: route("unlisted".into(), &Policy::default()),
             #[cfg(feature = "grpc")]
+            passing: grpc::Passing::of(&table, &calls),
+            #[cfg(feature = "grpc")]
             calls,
+            table,
         };
         Self { routing: Arc::new(routing), service_error: ServiceErrorProblem }
     }
@@ -111,14 +115,15 @@ impl RespondAsyncLayer {
 impl<M> RespondAsyncLayer<M> {
     /// Lets the calls of these gRPC methods become operations, too: of those that are unary, each on the terms that the
     /// table has for `POST` and the method's path. All others pass untouched; a method that is listed by its path, and is
-    /// a stream or unknown here, is warned of.
+    /// a stream or unknown, is warned of as the layer is applied.
     ///
     /// A method whose policy says its [response type](Policy::response_type) need not be among them.
     #[must_use]
     pub fn grpc(mut self, methods: &Methods) -> Self {
-        let Routing { table, unlisted, mut calls } = Arc::unwrap_or_clone(self.routing);
+        let Routing { table, unlisted, mut calls, .. } = Arc::unwrap_or_clone(self.routing);
         calls.add_described(&table, methods);
-        self.routing = Arc::new(Routing { table, unlisted, calls });
+        let passing = grpc::Passing::of(&table, &calls);
+        self.routing = Arc::new(Routing { table, unlisted, calls, passing });
         self
     }
 }
@@ -127,6 +132,8 @@ impl<S, M: Clone> Layer<S> for RespondAsyncLayer<M> {
     type Service = RespondAsync<S, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
+        #[cfg(feature = "grpc")]
+        self.routing.passing.warn();
         RespondAsync::new(inner, Arc::clone(&self.routing), self.service_error.clone())
     }
 }

@@ -43,11 +43,6 @@ impl Methods {
         MethodsBuilder::default()
     }
 
-    /// What is known of the method at this path.
-    pub(crate) fn get(&self, path: &str) -> Option<&Method> {
-        self.by_path.get(path)
-    }
-
     /// All methods and their paths, such as `/studio.v1.Studio/Render`, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Method)> {
         self.by_path.iter().map(|(path, method)| (&**path, method))
@@ -184,11 +179,11 @@ mod tests {
             method("Talk", ".studio.v1.Picture", (true, true)),
         ];
         let methods = Methods::builder().descriptor_set(set("studio.v1", methods)).build().unwrap();
-        assert_eq!(methods.get("/studio.v1.Studio/Render"), Some(&unary("studio.v1.Picture")));
+        assert_eq!(methods.by_path.get("/studio.v1.Studio/Render"), Some(&unary("studio.v1.Picture")));
         for stream in ["Upload", "Watch", "Talk"] {
-            assert_eq!(methods.get(&format!("/studio.v1.Studio/{stream}")), Some(&Method::Streaming));
+            assert_eq!(methods.by_path.get(&*format!("/studio.v1.Studio/{stream}")), Some(&Method::Streaming));
         }
-        assert_eq!(methods.get("/studio.v1.Studio/Paint"), None);
+        assert_eq!(methods.by_path.get("/studio.v1.Studio/Paint"), None);
         assert_eq!(methods.iter().count(), 4);
     }
 
@@ -196,16 +191,16 @@ mod tests {
     fn a_service_may_have_no_package() {
         let bare = set("", vec![method("Render", ".Picture", (false, false))]);
         let methods = Methods::builder().descriptor_set(bare).build().unwrap();
-        assert_eq!(methods.get("/Studio/Render"), Some(&unary("Picture")));
+        assert_eq!(methods.by_path.get("/Studio/Render"), Some(&unary("Picture")));
     }
 
     #[test]
     fn the_embedded_set_tells_of_the_operations_service() {
         let methods = Methods::builder().descriptor_set(FILE_DESCRIPTOR_SET).descriptor_set(FILE_DESCRIPTOR_SET);
         let methods = methods.build().unwrap();
-        let get = methods.get("/google.longrunning.Operations/GetOperation");
+        let get = methods.by_path.get("/google.longrunning.Operations/GetOperation");
         assert_eq!(get, Some(&unary("google.longrunning.Operation")));
-        let delete = methods.get("/google.longrunning.Operations/DeleteOperation");
+        let delete = methods.by_path.get("/google.longrunning.Operations/DeleteOperation");
         assert_eq!(delete, Some(&unary("google.protobuf.Empty")));
     }
 

@@ -32,7 +32,7 @@ pub use choices::{Completion, OnDisconnect};
 pub use config::Config;
 pub use limit::{AtLimit, Limit};
 #[cfg(feature = "grpc")]
-pub(crate) use protobuf_names::is_method_path;
+pub(crate) use protobuf_names::{is_full_name, is_method_path};
 pub use route_errors::{RouteError, RoutesErrors};
 pub use routes::{Routes, RoutesBuilder};
 pub(crate) use table::Table;

@@ -1,7 +1,7 @@
 //! How Protocol Buffers name things: `package.Message`, `/package.Service/Method`.
 
 /// Whether this can be the full name of a message or a service: identifiers with dots in between.
-pub(super) fn is_full_name(name: &str) -> bool {
+pub(crate) fn is_full_name(name: &str) -> bool {
     name.split('.').all(is_identifier)
 }
 

@@ -59,10 +59,10 @@ impl<T> Table<T> {
         self.default.as_ref().filter(|entry| entry.methods.contains(method)).map(|entry| &entry.value)
     }
 
-    /// The patterns that are paths: they have no parameters.
+    /// The patterns that are listed.
     #[cfg(feature = "grpc")]
-    pub(crate) fn literals(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.patterns.iter().map(|pattern| &pattern.text).filter(|text| !text.contains('{'))
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.patterns.iter().map(|pattern| &pattern.text)
     }
 
     /// The values of all listed routes, each with its pattern.

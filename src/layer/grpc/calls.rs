@@ -21,13 +21,23 @@ use crate::{
         submission::{Noted, Patience},
     },
     longrunning::{LongRunning, Method as Described, Methods, messages::Operation},
-    policy::{OnDisconnect, Policy, Table, Terms, is_method_path},
+    policy::{OnDisconnect, Policy, Table, Terms},
 };
 
-/// The methods whose calls may become operations, by their paths; without a route those whose replies are operations
-/// already. Nothing is added that a client has named, so the hash need not be secret.
+/// The methods that are known, by their paths. Nothing is added that a client has named, so the hash need not be secret.
 #[derive(Clone, Debug, Default)]
-pub(in crate::layer) struct Calls(HashMap<Arc<str>, Option<Arc<Route>>, FixedState>);
+pub(in crate::layer) struct Calls(HashMap<Arc<str>, Known, FixedState>);
+
+/// What is known of a method.
+#[derive(Clone, Debug)]
+pub(super) enum Known {
+    /// Its calls may become operations, on these terms.
+    Candidate(Arc<Route>),
+    /// Its replies are operations already.
+    Operations,
+    /// Either side is a stream.
+    Streaming,
+}
 
 impl Calls {
     /// The methods of these paths, with the types of their replies.
@@ -46,53 +56,44 @@ impl Calls {
     fn add(&mut self, table: &Table<Arc<Route>>, path: Arc<str>, response_type: &Arc<str>) {
         let (Some(route), Entry::Vacant(free)) = (table.find(&Method::POST, &path), self.0.entry(path)) else { return };
         if replies_with_operations(free.key(), response_type) {
-            free.insert(None);
+            free.insert(Known::Operations);
             return;
         }
         let history = route.hub.history(free.key());
         let terms = Terms::new(Arc::clone(free.key()), typed(&route.terms.policy, response_type)).with_history(history);
         let hub = Arc::clone(&route.hub);
-        free.insert(Some(Arc::new(Route { hub, terms: Arc::new(terms) })));
+        free.insert(Known::Candidate(Arc::new(Route { hub, terms: Arc::new(terms) })));
     }
 
-    /// Adds the unary methods of which descriptor sets tell, and warns of those that are listed by their paths and stay in
-    /// line all the same.
+    /// Adds the methods of which descriptor sets tell.
     pub(in crate::layer) fn add_described(&mut self, table: &Table<Arc<Route>>, methods: &Methods) {
         for (path, method) in methods.iter() {
             match method {
-                Described::Streaming => drop(self.0.remove(path)),
+                Described::Streaming => drop(self.0.insert(path.into(), Known::Streaming)),
                 Described::Unary { response_type } => {
                     self.remove_unlike(path, response_type);
                     self.add(table, path.into(), response_type);
                 }
             }
         }
-        for path in table.literals() {
-            if let Some(reason) = self.reason_to_pass(path, methods) {
-                warn!(route = &**path, "calls stay in line: {reason}");
-            }
-        }
     }
 
     /// Forgets what a policy says of the method, where that is not so.
     fn remove_unlike(&mut self, path: &str, described: &Arc<str>) {
-        let known =
-            self.0.get(path).and_then(Option::as_ref).and_then(|route| route.terms.policy.response_type.as_ref());
-        if let Some(configured) = known.filter(|configured| *configured != described) {
+        let Some(Known::Candidate(known)) = self.0.get(path) else { return };
+        if let Some(configured) = known.terms.policy.response_type.as_ref().filter(|known| *known != described) {
             warn!(route = path, %configured, %described, "the type of the method's replies is another than its policy says");
             self.0.remove(path);
         }
     }
 
-    /// Why the calls of a method that is listed by its path pass untouched, if they do.
-    fn reason_to_pass(&self, path: &str, methods: &Methods) -> Option<&'static str> {
-        match (self.0.get(path), methods.get(path)) {
-            (Some(Some(_)), _) => None,
-            (Some(None), _) => Some("the method's replies are operations already"),
-            (None, Some(Described::Streaming)) => Some("the method is a streaming one"),
-            (None, Some(Described::Unary { .. })) => Some("the method is unary, and no policy here takes POST"),
-            (None, None) => is_meant_for_grpc(path, methods).then_some("the type of the method's replies is unknown"),
-        }
+    pub(super) fn get(&self, path: &str) -> Option<&Known> {
+        self.0.get(path)
+    }
+
+    /// The paths of all methods that are known.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(|path| &**path)
     }
 
     /// The route of calls of the method that a request of this method and path would be for.
@@ -101,7 +102,10 @@ impl Calls {
         if self.0.is_empty() || method != Method::POST {
             return None;
         }
-        self.0.get(path)?.as_ref()
+        match self.0.get(path)? {
+            Known::Candidate(route) => Some(route),
+            Known::Operations | Known::Streaming => None,
+        }
     }
 }
 
@@ -149,11 +153,4 @@ fn may_detach(Route { hub, terms }: &Route, noted: Noted, patience: Patience) ->
         || policy.on_disconnect == OnDisconnect::Detach
         || (noted.is_keyed && policy.honor_idempotency_key)
         || (policy.is_durable && hub.is_shared() && !hub.has_room())
-}
-
-/// Whether the path is listed for a gRPC method: one of a known service, or with a package.
-fn is_meant_for_grpc(path: &str, methods: &Methods) -> bool {
-    let service = path.rsplit_once('/').map_or(path, |(service, _)| service);
-    let is_known = || methods.iter().any(|(path, _)| path.rsplit_once('/').is_some_and(|(known, _)| known == service));
-    is_method_path(path) && (service.contains('.') || is_known())
 }

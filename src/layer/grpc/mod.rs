@@ -9,11 +9,13 @@ mod calls;
 mod framing;
 mod in_line;
 mod kept;
+mod passing;
 
 pub(super) use answer::{accepted, body, pending, refusal, reply, unavailable};
 pub(super) use caller::Caller;
 pub(super) use calls::{Calls, candidate};
 pub(super) use kept::CallHead;
+pub(super) use passing::Passing;
 use tonic::server::NamedService;
 
 use super::RespondAsync;

@@ -9,8 +9,9 @@ use http::{Method, uri::PathAndQuery};
 use tokio_stream::StreamExt;
 use tonic::{Request, client::Grpc, transport::server::TcpIncoming};
 use tonic_prost::ProstCodec;
+use tower::Layer;
 use tower_respond_async::{
-    OnBudget, Operations, Policy, Routes,
+    OnBudget, Operations, Policy, RespondAsyncLayer, Routes,
     longrunning::{
         FILE_DESCRIPTOR_SET, Methods,
         messages::{GetOperationRequest, WaitOperationRequest},
@@ -121,14 +122,16 @@ impl std::io::Write for Written {
     }
 }
 
-/// What is logged as a layer of these routes is told of the methods.
-fn written(routes: Routes, methods: &Methods) -> Vec<String> {
+/// What is logged as a layer of these routes, which is told of the methods, is applied to two services.
+fn written(routes: Routes, methods: Option<&Methods>) -> Vec<String> {
     let written = Written::default();
     let writer = written.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     tracing::subscriber::with_default(subscriber, || {
         let operations = Operations::builder().build().unwrap();
-        drop(operations.layer(routes).grpc(methods));
+        let layer = operations.layer(routes);
+        let layer = methods.into_iter().fold(layer, RespondAsyncLayer::grpc);
+        drop([layer.layer(()), layer.layer(())]);
     });
     let written = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
     written.lines().map(str::to_owned).collect()
@@ -144,21 +147,31 @@ fn only<'a>(lines: &'a [String], path: &str) -> &'a str {
 #[test]
 fn a_listed_method_that_stays_in_line_is_warned_of_by_name() {
     let others = ["/other.v1.Other/Do", "/google.longrunning.Operations/GetOperation"];
-    let routes = [RENDER, PAINT, WATCH, "/reports/daily", "/renders/{id}"].into_iter().chain(others);
-    let routes = routes.fold(Routes::builder(), |routes, path| routes.route(path, Policy::new())).build().unwrap();
+    let patterns =
+        ["/studio.v1.Studio/{method}", "/unheard.v1.Of/{method}", "/{service}/List", "/reports/daily", "/a/{id}"];
+    let listed = [RENDER, PAINT, WATCH].into_iter().chain(patterns).chain(others);
+    let routes = || listed.clone().fold(Routes::builder(), |routes, path| routes.route(path, Policy::new())).build();
     let builder = Methods::builder().descriptor_set(FILE_DESCRIPTOR_SET);
-    let lines = written(routes, &builder.descriptor_set(descriptor_set(".studio.v1.Picture")).build().unwrap());
+    let methods = builder.descriptor_set(descriptor_set(".studio.v1.Picture")).build().unwrap();
+    let lines = written(routes().unwrap(), Some(&methods));
     assert!(only(&lines, PAINT).contains("the type of the method's replies is unknown"));
     assert!(only(&lines, others[0]).contains("unknown"));
     assert!(only(&lines, WATCH).contains("streaming"));
     assert!(only(&lines, others[1]).contains("operations already"));
-    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert!(only(&lines, patterns[1]).contains("unknown"));
+    assert_eq!(lines.len(), 5, "{lines:?}");
+
+    let untold = written(routes().unwrap(), None);
+    for path in [RENDER, PAINT, WATCH, patterns[0], patterns[1], others[0], others[1]] {
+        assert!(only(&untold, path).contains("unknown"));
+    }
+    assert_eq!(untold.len(), 7, "{untold:?}");
 }
 
 #[test]
 fn a_unary_method_whose_policy_does_not_take_its_calls_is_not_called_a_stream() {
     let routes = Routes::builder().route(RENDER, Policy::new().methods([Method::GET])).build().unwrap();
-    let lines = written(routes, &methods());
+    let lines = written(routes, Some(&methods()));
     assert!(only(&lines, RENDER).contains("POST"), "{lines:?}");
 }
 
@@ -166,10 +179,10 @@ fn a_unary_method_whose_policy_does_not_take_its_calls_is_not_called_a_stream() 
 fn a_policy_that_a_descriptor_set_contradicts_is_warned_of_by_name() {
     let wrong = || Policy::new().response_type("studio.v1.Sketch");
     let routes = Routes::builder().route(RENDER, wrong()).route(WATCH, wrong()).build().unwrap();
-    let lines = written(routes, &methods());
+    let lines = written(routes, Some(&methods()));
     let line = only(&lines, RENDER);
     assert!(line.contains("studio.v1.Sketch") && line.contains("studio.v1.Picture"), "{line}");
     assert!(only(&lines, WATCH).contains("streaming"));
     let right = Routes::builder().route(RENDER, Policy::new().response_type("studio.v1.Picture")).build().unwrap();
-    assert!(written(right, &methods()).is_empty());
+    assert!(written(right, Some(&methods())).is_empty());
 }
