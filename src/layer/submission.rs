@@ -98,9 +98,22 @@ impl Noted {
         self.exchanges |= is_grpc(content_type);
         #[cfg(feature = "grpc")]
         {
-            self.is_call = matches!(content_type.as_bytes(), b"application/grpc" | b"application/grpc+proto");
+            self.is_call = is_call(content_type);
         }
     }
+}
+
+/// Whether this is of gRPC's own messages, in Protocol Buffers.
+#[cfg(feature = "grpc")]
+pub(super) fn is_call(content_type: &HeaderValue) -> bool {
+    const GRPC: [&[u8]; 2] = [b"application/grpc", b"application/grpc+proto"];
+    let content_type = content_type.as_bytes();
+    let of_type = |media_type: &[u8]| GRPC.iter().any(|grpc| media_type.eq_ignore_ascii_case(grpc));
+    of_type(content_type)
+        || content_type
+            .split(|&byte| byte == b';')
+            .next()
+            .is_some_and(|media_type| of_type(media_type.trim_ascii_end()))
 }
 
 fn is_grpc(content_type: &HeaderValue) -> bool {

@@ -1,11 +1,12 @@
 //! How a gRPC reply is kept: as it is, frames and all, but under the HTTP status that says how the call has ended, by
 //! which stores and monitors tell success from failure.
 
-use http::{HeaderMap, Response, StatusCode, response};
+use http::{HeaderMap, Response, StatusCode, header, response};
 use tonic::Code;
 
 use super::answer::GRPC_ENCODING;
 use crate::{
+    layer::submission::is_call,
     longrunning::{
         message::{self, Encoding, Fault},
         status::{code_in, http_status},
@@ -23,9 +24,10 @@ pub(in crate::layer) struct CallHead {
 }
 
 impl CallHead {
-    /// `None` where it is no call.
+    /// `None` where it is of no call: neither was one asked for, nor is it answered like one.
     pub(in crate::layer) fn of(policy: &Policy, head: &response::Parts) -> Option<Self> {
-        policy.response_type.as_ref().map(|_| Self {
+        let is_like_one = || head.headers.get(header::CONTENT_TYPE).is_some_and(is_call);
+        (policy.response_type.is_some() || is_like_one()).then(|| Self {
             http: head.status,
             grpc: code_in(&head.headers),
             encoding: Encoding::named(head.headers.get(GRPC_ENCODING)),
@@ -95,6 +97,21 @@ mod tests {
         assert_eq!(kept(200, None, None), 500);
         assert_eq!(kept(204, None, None), 500);
         assert_eq!(kept(502, None, None), 502, "a proxy's answer");
+    }
+
+    #[test]
+    fn what_is_answered_in_grpc_is_judged_so_whoever_asked() {
+        let head = |content_type: &str| {
+            let builder = Response::builder().header("content-type", content_type).header("grpc-status", "5");
+            CallHead::of(&Policy::new(), &builder.body(()).unwrap().into_parts().0)
+        };
+        let status = |head: CallHead| head.kept_status(None, b"", 3).map(|status| status.as_u16());
+        for grpc in ["application/grpc", "application/grpc+proto", "Application/gRPC ; charset=utf-8"] {
+            assert_eq!(head(grpc).and_then(status), Some(404), "{grpc}");
+        }
+        for other in ["application/json", "application/grpc-web", "application/grpc+json"] {
+            assert!(head(other).is_none(), "{other}");
+        }
     }
 
     #[test]
