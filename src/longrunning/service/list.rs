@@ -79,7 +79,8 @@ async fn page(
     Ok(merged(lists, size))
 }
 
-/// The page with the results of its operations, or as much of it as is not too long.
+/// The page with the results of its operations, or as much of it as is not too long and takes no longer than the caller
+/// waits.
 async fn whole(caller: &Caller, listed: Listed) -> Result<ListOperationsResponse, Status> {
     let mut page = ListOperationsResponse::default();
     let mut length = 0;
@@ -93,7 +94,7 @@ async fn whole(caller: &Caller, listed: Listed) -> Result<ListOperationsResponse
             Err(status) => return Err(status),
         };
         length += operation.encoded_len();
-        if let Some(last) = last.filter(|_| length > LONGEST_PAGE) {
+        if let Some(last) = last.filter(|_| length > LONGEST_PAGE || caller.is_late()) {
             page.next_page_token = cursor::write(last);
             return Ok(page);
         }

@@ -19,6 +19,7 @@ use std::{
 };
 
 use http_body::Body;
+use tokio::time::Instant;
 use tonic::{
     Request, Response, Status,
     codec::CompressionEncoding::{Gzip, Zstd},
@@ -89,7 +90,7 @@ where
         let (mut parts, body) = request.into_parts();
         let owner = self.hub.settings.owner_of.as_ref().and_then(|owner_of| owner_of(&parts));
         let time_to_answer = timeout::time_to_answer(&parts.headers);
-        parts.extensions.insert(Sender { owner, time_to_answer });
+        parts.extensions.insert(Sender { owner, came: Instant::now(), time_to_answer });
         self.server.call(http::Request::from_parts(parts, body))
     }
 }
@@ -101,9 +102,10 @@ impl fmt::Debug for LongRunning {
 }
 
 /// Who has sent a call, and how long its answer may take.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Sender {
     owner: Option<Owner>,
+    came: Instant,
     time_to_answer: Option<Duration>,
 }
 
@@ -116,6 +118,12 @@ struct Caller {
 impl Caller {
     fn owner(&self) -> Option<&Owner> {
         self.sender.owner.as_ref()
+    }
+
+    /// Whether the time to answer is over.
+    fn is_late(&self) -> bool {
+        let Sender { came, time_to_answer, .. } = &self.sender;
+        time_to_answer.is_some_and(|time| came.elapsed() >= time)
     }
 
     /// What is known of the operation.
@@ -139,7 +147,8 @@ impl Methods {
     /// Who asks, and for what.
     fn open<T>(&self, request: Request<T>) -> (Caller, T) {
         let (_, extensions, message) = request.into_parts();
-        let sender = extensions.get::<Sender>().cloned().unwrap_or_default();
+        let unknown = || Sender { owner: None, came: Instant::now(), time_to_answer: None };
+        let sender = extensions.get::<Sender>().cloned().unwrap_or_else(unknown);
         (Caller { hub: Arc::clone(&self.0), sender }, message)
     }
 }

@@ -18,12 +18,11 @@ pub(super) async fn wait(
     id: OperationId,
     timeout: Option<prost_types::Duration>,
 ) -> Result<Operation, Status> {
-    let begun = Instant::now();
     let timeout = timeout.map(positive).transpose()?;
     // Watched before it is read, so that nothing falls between.
     let mut watch = caller.hub.watchers.watch(id);
     let mut snapshot = caller.read(id, Part::Status).await?;
-    let until = begun + longest(caller, timeout, &snapshot.terms.policy);
+    let until = caller.sender.came + longest(caller, timeout, &snapshot.terms.policy);
     let mut more = true;
     while more && snapshot.end.is_none() && Instant::now() < until {
         more = caller.hub.changed(&mut watch, until).await;
