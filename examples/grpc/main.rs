@@ -13,6 +13,7 @@
 //! The method `primes.v1.Primes/FindGap` is slow, `IsPrime` is quick, `List` is a stream. `google.longrunning.Operations`,
 //! `grpc.health.v1.Health`, reflection and, for browsers, the monitor at `/operations` are on the same port.
 //!
+//! `SIGTERM` and Ctrl-C end the server: searches get some time, then connections. A second signal ends it at once.
 //! `RUST_LOG` says what is logged to standard error.
 
 mod arguments;
@@ -21,6 +22,8 @@ mod gaps;
 mod generated;
 mod primes;
 mod server;
+#[path = "../support/shutdown.rs"]
+mod shutdown;
 mod sieve;
 #[path = "../support/stop_signal.rs"]
 mod stop_signal;

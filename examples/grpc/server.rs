@@ -4,6 +4,7 @@
 use std::{error::Error, net::SocketAddr, time::Duration};
 
 use axum::{Router, http::request};
+use tokio_util::sync::CancellationToken;
 use tonic::{
     codec::CompressionEncoding,
     service::Routes,
@@ -18,26 +19,22 @@ use tower_respond_async::{
 use crate::{
     generated::{self, primes::primes_server::PrimesServer},
     primes::Arithmetic,
-    stop_signal::stop_signal,
+    shutdown::shut_down,
 };
-
-/// How long running searches may go on after the server was told to stop.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Serves until a signal says to stop.
 pub(crate) async fn serve(listen: SocketAddr) -> Result<(), Box<dyn Error>> {
     let operations = Operations::builder().base_path("/operations").owner(user).build()?;
     let incoming = TcpIncoming::bind(listen).map_err(|error| format!("{listen}: {error}"))?.with_nodelay(Some(true));
-    let stop_signal = stop_signal();
+    let application = Routes::from(application(&operations).await?);
+    let closing = CancellationToken::new();
+    let shut_down = shut_down(operations, closing.clone());
     println!("listening on http://{}", incoming.local_addr()?);
-    Server::builder()
-        .accept_http1(true)
-        .add_routes(Routes::from(application(&operations).await?))
-        .serve_with_incoming_shutdown(incoming, async move {
-            stop_signal.await;
-            operations.drain(GRACE).await;
-        })
-        .await?;
+    let server = Server::builder().accept_http1(true).add_routes(application);
+    tokio::select! {
+        served = server.serve_with_incoming_shutdown(incoming, closing.cancelled()) => served?,
+        () = shut_down => {}
+    }
     Ok(())
 }
 

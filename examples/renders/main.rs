@@ -15,6 +15,8 @@ mod fractal;
 mod palette;
 mod problem;
 mod render;
+#[path = "../support/shutdown.rs"]
+mod shutdown;
 #[path = "../support/stop_signal.rs"]
 mod stop_signal;
 mod view;
@@ -28,16 +30,14 @@ use axum::{
     routing::{get, post},
 };
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tower_respond_async::{Operations, Policy};
 use tracing_subscriber::EnvFilter;
 
-use crate::stop_signal::stop_signal;
+use crate::shutdown::shut_down;
 
 /// How long a picture may take before its client is told to come back.
 const BUDGET: Duration = Duration::from_millis(300);
-
-/// How long running drawings may go on after the server was told to stop.
-const GRACE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -51,13 +51,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .nest_service("/operations", operations.monitor());
 
     let listener = TcpListener::bind(address()?).await?;
+    let closing = CancellationToken::new();
+    let shut_down = shut_down(operations, closing.clone());
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app)
-        .with_graceful_shutdown(async move {
-            stop_signal().await;
-            operations.drain(GRACE).await;
-        })
-        .await?;
+    tokio::select! {
+        served = axum::serve(listener, app).with_graceful_shutdown(closing.cancelled_owned()) => served?,
+        () = shut_down => {}
+    }
     Ok(())
 }
 

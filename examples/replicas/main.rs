@@ -10,13 +10,15 @@
 //! runs where it came in, and is lost with that replica. Both take `?milliseconds=`, and reply with a fingerprint of the
 //! request's body that takes so long to make.
 //!
-//! `SIGTERM` and Ctrl-C end it: what runs gets some time, then durable work is handed to the others. `RUST_LOG` says what
-//! is logged to standard error.
+//! `SIGTERM` and Ctrl-C end it: what runs gets some time, then durable work is handed to the others and connections get
+//! some time. A second signal ends it at once. `RUST_LOG` says what is logged to standard error.
 
 mod aborts;
 mod arguments;
 mod work;
 
+#[path = "../support/shutdown.rs"]
+mod shutdown;
 #[path = "../support/stop_signal.rs"]
 mod stop_signal;
 
@@ -24,6 +26,7 @@ use std::{env, error::Error, io, process::ExitCode, time::Duration};
 
 use axum::{Router, routing::get};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tower_respond_async::{
     Execution, Operations, OperationsBuilder, Policy, Routes,
     store::{Store, postgres::PostgresStore, redis::RedisStore, sqlite::SqliteStore},
@@ -34,12 +37,9 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     aborts::Aborting,
     arguments::{Arguments, Location, Role},
-    stop_signal::stop_signal,
+    shutdown::shut_down,
     work::Workshop,
 };
-
-/// How long operations may take to end once the replica is to stop.
-const GRACE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -72,6 +72,8 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let app = workshop.router().layer(operations.layer(routes(retention)?));
 
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("{listen}: {error}"))?;
+    let closing = CancellationToken::new();
+    let shut_down = shut_down(operations.clone(), closing.clone());
     println!("listening on http://{}", listener.local_addr()?);
     info!(name, "serving");
 
@@ -85,13 +87,10 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let served = served
         .route("/health", get(async move || format!("{name}\n")))
         .nest_service("/operations", operations.monitor());
-    axum::serve(listener, served)
-        .with_graceful_shutdown(async move {
-            stop_signal().await;
-            let drained = operations.drain(GRACE).await;
-            info!(finished = drained.finished, interrupted = drained.interrupted, "drained");
-        })
-        .await?;
+    tokio::select! {
+        served = axum::serve(listener, served).with_graceful_shutdown(closing.cancelled_owned()) => served?,
+        () = shut_down => {}
+    }
     Ok(())
 }
 

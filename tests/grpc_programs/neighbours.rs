@@ -1,6 +1,11 @@
 //! What is on the same port as the wrapped service.
 
-use std::{collections::BTreeSet, process::Command};
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    process::Command,
+};
 
 use prost::Message;
 use prost_types::FileDescriptorProto;
@@ -63,7 +68,30 @@ async fn reflection_knows_the_services_and_what_operations_hold() {
 async fn the_server_ends_on_request() {
     let mut server = Server::start();
     // It listens to signals once it has said where it listens.
-    let terminated = Command::new("kill").args(["-TERM", &server.program.child.id().to_string()]).status().unwrap();
-    assert!(terminated.success());
+    terminate(&server);
     assert_eq!(server.program.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_caller_that_never_ends_does_not_keep_the_server_from_ending() {
+    let mut server = Server::start();
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut caller = TcpStream::connect(address).unwrap();
+    let head = "POST /primes.v1.Primes/IsPrime HTTP/1.1\r\nhost: primes\r\ncontent-type: application/grpc\r\n\
+                content-length: 9\r\nexpect: 100-continue\r\n\r\n";
+    caller.write_all(head.as_bytes()).unwrap();
+    let mut line = String::new();
+    BufReader::new(&caller).read_line(&mut line).unwrap();
+    assert_eq!(line, "HTTP/1.1 100 Continue\r\n");
+
+    terminate(&server);
+    while TcpStream::connect(address).is_ok() {}
+    assert!(server.program.child.try_wait().unwrap().is_none(), "it waits for the caller at first");
+    terminate(&server);
+    assert_eq!(server.program.child.wait().unwrap().code(), Some(0));
+}
+
+fn terminate(server: &Server) {
+    let sent = Command::new("kill").args(["-TERM", &server.program.child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
 }
