@@ -156,6 +156,18 @@ mod tests {
     }
 
     #[test]
+    fn no_call_ends_as_unavailable() {
+        for number in 0..=16 {
+            let details = vec![info(problem::Kind::Unavailable)];
+            let status = of_call(pb::Status { code: number, message: "why".into(), details: details.clone() });
+            let expected = if number == 14 { Code::Aborted } else { Code::from_i32(number) };
+            let said = pb::Status::decode(status.details()).unwrap();
+            assert_eq!((status.code(), status.message()), (expected, "why"));
+            assert_eq!((said.code, said.details), (expected.into(), details));
+        }
+    }
+
+    #[test]
     fn http_statuses_have_their_codes() {
         for status in 100..1_000 {
             let status = StatusCode::from_u16(status).unwrap();

@@ -44,6 +44,21 @@ async fn over_the_grace_the_answer_is_an_operation_that_ends_in_the_methods_repl
 }
 
 #[tokio::test]
+async fn an_expired_operation_is_as_unknown_as_one_that_never_was() {
+    let stage = Stage::new(at_once().retention(Duration::from_millis(1))).await;
+    let operation = stage.begin(Order::SLOW).await.unwrap();
+    stage.studio.open();
+    let expired = loop {
+        if let Err(expired) = stage.get(&operation.name).await {
+            break expired;
+        }
+    };
+    let unknown = stage.get("operations/0b5a4d0e-7d5c-4f0a-9a35-3f8f6ec1c1aa").await.unwrap_err();
+    assert_eq!(expired.code(), Code::NotFound);
+    assert_eq!((expired.message(), expired.details()), (unknown.message(), unknown.details()));
+}
+
+#[tokio::test]
 async fn within_the_grace_the_answer_is_a_done_operation_with_the_methods_metadata() {
     let stage = Stage::new(Policy::new().grace(Duration::from_secs(60))).await;
     let call = Order::QUICK.with("prefer", "respond-async");
