@@ -54,9 +54,10 @@ impl Shared {
     }
 
     /// Keeps it until it is over. Where something may be held under it that nobody here knows of, another takes its place; until
-    /// there is one, it is kept.
+    /// there is one, it is kept. So it is after a heartbeat that failed, too: a store that was away may have come back as it
+    /// was some moments before.
     async fn renew(&self, mut lease: Arc<LeaseId>) {
-        let (mut former, mut in_doubt) = (None::<Arc<LeaseId>>, false);
+        let (mut former, mut in_doubt) = (Vec::<Arc<LeaseId>>::new(), false);
         let mut next_beat = Instant::now() + self.beat();
         loop {
             match in_doubt {
@@ -66,22 +67,25 @@ impl Shared {
             next_beat = Instant::now() + self.beat();
             if in_doubt && let Some(next) = self.try_open().await {
                 self.lease.send_replace(Some(Arc::clone(&next)));
-                former = Some(mem::replace(&mut lease, next));
+                former.push(mem::replace(&mut lease, next));
                 in_doubt = false;
             }
-            // Once all that was asked for under the former one has been answered, this brings along all of it that is known here.
-            let is_settled = former.as_ref().is_some_and(|former| Arc::strong_count(former) == 1);
+            // Once all that was asked for under one has been answered, this brings along all of it that is known here.
+            let settled: Vec<_> =
+                former.iter().filter(|former| Arc::strong_count(former) == 1).map(|former| **former).collect();
             match self.beat_once(&lease).await {
                 Ok(()) => {
-                    if let Some(former) = former.take_if(|_| is_settled) {
+                    former.retain(|former| !settled.contains(former));
+                    for lease in settled {
                         // What it still holds, nobody runs. Where the store does not hear of that now, it does when it is over.
-                        let _in_vain = self.ask_quickly(|| self.store.close_lease(*former)).await;
+                        let _in_vain = self.ask_quickly(|| self.store.close_lease(lease)).await;
                     }
                 }
                 Err(StoreError::Refused(Refused::LeaseOver)) => return,
                 Err(error) => {
                     quietly(|| warn!(error = &error as &dyn std::error::Error, "lease not renewed"));
                     self.rest_if_unheard();
+                    in_doubt = true;
                 }
             }
         }

@@ -128,29 +128,17 @@ async fn what_could_not_be_stopped_is_interrupted_by_the_end() {
     replica.end(bare, reply());
 }
 
-#[tokio::test]
-async fn a_panic_of_the_store_costs_a_heartbeat_and_no_more() {
-    let faulty = Faulty::at_ends(|_| None);
-    let mut renewals = faulty.renewals.subscribe();
-    // Long, so that a busy machine is not late for the next one.
-    let settings = ReplicaSettings { lease: Duration::from_secs(9), max_waiting_bytes: 100 };
-    let replica = Replica::start(Arc::new(faulty), settings, Arc::new(drop)).unwrap();
-    let attempt = run(&replica, false).await;
-    let lease = replica.lease().await;
-    renewals.wait_for(|renewals| *renewals >= 2).await.unwrap();
-    assert_eq!(replica.lease().await, lease);
-    let found = replica.store().read(attempt.operation, None, Part::Status).await.unwrap().unwrap();
-    assert_eq!(found.state(), State::Running);
-}
-
 /// What has not come by then will not.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A replica whose beats can be counted, as can the leases it takes.
-fn beating() -> (Replica, watch::Receiver<usize>, watch::Sender<Leases>) {
+/// A replica whose beats can be counted, as can the leases it takes, once it has got over the first beat.
+async fn beating() -> (Replica, watch::Receiver<usize>, watch::Sender<Leases>) {
     let faulty = Faulty::at_ends(|_| None);
     let (renewals, leases) = (faulty.renewals.subscribe(), faulty.leases.clone());
-    (start_with(100, faulty).0, renewals, leases)
+    let (replica, _told) = start_with(100, faulty);
+    until(&leases, |leases| leases.closed.len() == 1).await;
+    leases.send_replace(Leases::default());
+    (replica, renewals, leases)
 }
 
 /// Waits for so many more heartbeats.
@@ -168,8 +156,26 @@ async fn state(replica: &Replica, attempt: Attempt) -> State {
 }
 
 #[tokio::test]
+async fn after_a_heartbeat_that_failed_nothing_is_held_but_what_is_known_to_run() {
+    let faulty = Faulty::at_ends(|_| None);
+    let leases = faulty.leases.clone();
+    let (replica, mut told) = start_with(100, faulty);
+    let runs = run(&replica, false).await;
+    // As of a store that has lost its end.
+    let terms = Arc::new(Terms::new("/renders".into(), Policy::new()));
+    let lease = replica.lease().await.as_deref().copied();
+    let came_back = NewOperation { lease, ..NewOperation::new(OperationId::random(), terms) };
+    let id = came_back.id;
+    replica.store().create(came_back).await.unwrap();
+
+    assert_eq!(ended(&mut told).await, (id, State::Failed, Some(Failure::Lost)));
+    assert_eq!(leases.borrow().closed, [lease.unwrap()]);
+    assert_eq!(state(&replica, runs).await, State::Running);
+}
+
+#[tokio::test]
 async fn a_lease_in_doubt_is_kept_until_there_is_another() {
-    let (replica, mut renewals, leases) = beating();
+    let (replica, mut renewals, leases) = beating().await;
     let attempt = run(&replica, false).await;
     leases.send_modify(|leases| leases.are_denied = true);
     let lease = replica.lease().await.unwrap();
@@ -186,10 +192,10 @@ async fn a_lease_in_doubt_is_kept_until_there_is_another() {
 
 #[tokio::test]
 async fn a_lease_is_not_given_up_while_something_is_created_under_it() {
-    let (replica, mut renewals, leases) = beating();
+    let (replica, mut renewals, leases) = beating().await;
     let former = replica.lease().await.unwrap();
     replica.doubt();
-    until(&leases, |leases| leases.opened == 2).await;
+    until(&leases, |leases| leases.opened == 1).await;
     beats(&mut renewals, 2).await;
     let closed = leases.borrow().closed.clone();
     assert_eq!(closed, []);
