@@ -25,6 +25,12 @@ impl Timestamp {
         Self(self.0.saturating_add(whole_millis(duration)))
     }
 
+    /// The time so much earlier; the epoch, where that is too early.
+    #[cfg(any(feature = "postgres", feature = "redis"))]
+    pub(crate) fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_millis(duration)))
+    }
+
     /// The time from `earlier` to this; none where `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

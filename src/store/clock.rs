@@ -50,12 +50,13 @@ impl Started {
     }
 }
 
-/// The moment by which a server's leases are judged over, as it tells it itself. `None` where it took so long that it may
-/// have stood still: what would have renewed them may be waiting for it, too.
+/// The moment by which a server's leases are judged: its own time when it was asked for that. As long as it stood still, what
+/// would have renewed them was waiting for it, too.
 #[cfg(any(feature = "postgres", feature = "redis"))]
-pub(super) async fn prompt<E>(told: impl Future<Output = Result<Timestamp, E>>) -> Result<Option<Timestamp>, E> {
-    const LONG: Duration = Duration::from_secs(1);
+pub(super) async fn moment_of_asking<E>(told: impl Future<Output = Result<Timestamp, E>>) -> Result<Timestamp, E> {
+    /// What a server that is well may take. A lease is at least four times as long, and renewed three times in that.
+    const USUAL: Duration = Duration::from_millis(250);
     let asked = Instant::now();
     let now = told.await?;
-    Ok(Some(now).filter(|_| asked.elapsed() < LONG))
+    Ok(now.before(asked.elapsed().saturating_sub(USUAL)))
 }

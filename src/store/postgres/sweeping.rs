@@ -10,7 +10,7 @@ use crate::{
     operation::{Refused, State, Timestamp},
     store::{
         StoreError,
-        clock::prompt,
+        clock::moment_of_asking,
         contract::{Counts, Swept},
     },
 };
@@ -53,13 +53,8 @@ pub(super) async fn sweep(shared: &Shared, limit: usize) -> Result<Swept, StoreE
     for (attempt, end) in finished(shared, &overdue).await? {
         swept.ended.push((attempt.operation, end));
     }
-    let lost = match prompt(now(database)).await? {
-        Some(moment) => {
-            let moment = moment.as_millis().to_string();
-            retry_all(shared, &database.render(LOST, &[("moment", &moment), ("limit", &most)])).await?
-        }
-        None => Vec::new(),
-    };
+    let moment = moment_of_asking(now(database)).await?.as_millis().to_string();
+    let lost = retry_all(shared, &database.render(LOST, &[("moment", &moment), ("limit", &most)])).await?;
     swept.more = [swept.expired.len(), overdue.len(), lost.len()].into_iter().any(|done| done >= limit);
     for retried in lost {
         match retried {

@@ -14,7 +14,7 @@ use crate::{
     operation::{Ending, Failure, OperationId, Owner, Reply, Timestamp},
     store::{
         StoreError,
-        clock::prompt,
+        clock::moment_of_asking,
         contract::{Counts, ListFilter, Listed, Part, Swept},
     },
 };
@@ -58,7 +58,7 @@ impl Link {
 
     pub(super) async fn sweep(&self, limit: usize) -> Result<Swept, StoreError> {
         let (mut swept, mut left) = (Swept::default(), limit);
-        let moment = prompt(self.now()).await?.unwrap_or(Timestamp::from_millis(0));
+        let moment = moment_of_asking(self.now()).await?;
         loop {
             let some = left.min(SWEPT_AT_ONCE);
             self.sweep_some(some, moment, &mut swept).await?;
@@ -69,7 +69,7 @@ impl Link {
         }
     }
 
-    /// The server's time.
+    /// The time of a server; in a cluster maybe of another than the store's.
     async fn now(&self) -> Result<Timestamp, StoreError> {
         let (seconds, micros): (u64, u64) = self.connection.ask(&redis::cmd("TIME")).await?;
         Ok(Timestamp::from_millis(seconds * 1_000 + micros / 1_000))

@@ -2,7 +2,8 @@
 -- ARGV: ..., limit, the reply of what timed out, the reply of what was lost, how old a draft may be, by which moment leases
 -- are judged.
 
-local limit, timed_out, lost, draft_age, moment = tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7]
+local limit, timed_out, lost, draft_age, moment = tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6]),
+  math.min(tonumber(ARGV[7]), now)
 local forgotten, ended, queued, more = {}, {}, {}, 0
 
 local function end_as(o, failure, answer)
