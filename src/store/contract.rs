@@ -11,6 +11,8 @@
 //! - Only the store's own clock counts: for leases, for the longest run time, for the retention.
 //! - A method whose future is dropped leaves nothing half done; what it was asked for may be done all the same.
 //! - A store that cannot be reached says [`StoreError::Unavailable`], never that something is unknown.
+//! - What this release cannot read, as of a later one, spoils nothing else: it is left as it is, and left out of what
+//!   concerns many.
 //!
 //! Waiting is not the store's business. One that hears of changes made elsewhere says so to a [`Listener`], as a hint:
 //! everything works without.
@@ -43,7 +45,7 @@ use crate::{
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Keeps a new operation: queued, or running as attempt 1 where a [lease](NewOperation::lease) is given or there is
     /// nothing to queue. With a [key](NewOperation::key) that is taken already, nothing is created and what is there is
-    /// returned, whatever the lease: so [`LeaseId::NONE`] is how to look a key up.
+    /// returned, whatever the lease and the room: so [`LeaseId::NONE`] is how to look a key up.
     ///
     /// Refused with [`Refused::LeaseOver`] where the lease is over; fails with [`StoreError::Full`] where there is no room.
     fn create(&self, operation: NewOperation) -> StoreFuture<Created>;
@@ -68,7 +70,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Opens a lease: a replica's promise to be heard of within `length`, under which it runs operations. It brings
     /// along what it runs already: each of these attempts that is still the one that runs is held under the new lease from now on,
-    /// the others are lost.
+    /// the others are lost. Nothing is changed for those, which may yet be created.
     fn open_lease(&self, length: Duration, running: Vec<Attempt>) -> StoreFuture<OpenLease>;
 
     /// Prolongs a lease by its length from now, and says which of these attempts, which its holder believes to run, are no longer
@@ -96,8 +98,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn hand_back(&self, attempt: Attempt) -> StoreFuture<Option<Finished>>;
 
     /// Does at most `limit` of each of what time has made due: forgets operations whose retention is over; ends as
-    /// `timed-out` those that ran for too long; [retries](Store::retry) as `lost` the attempts whose lease is over. It is
-    /// over that was so when the sweep was asked for: where that has waited, as for a lock, so may a renewal have.
+    /// `timed-out` those that ran for too long; [retries](Store::retry) as `lost` the attempts whose lease is over.
+    /// A lease counts as over only if it was so when the sweep was asked for: while that waited, as for a lock, a renewal may
+    /// have waited as well.
     fn sweep(&self, limit: usize) -> StoreFuture<Swept>;
 
     /// How many operations there are in each state, and how many bytes their replies take. May lag behind by some seconds.

@@ -65,14 +65,16 @@ impl Engine {
         I: Send + 'static,
         O: Send + 'static,
         W: Fn(Vec<I>) -> F + Send + 'static,
-        F: Future<Output = Vec<Result<O, StoreError>>> + Send,
+        F: Future<Output = Vec<Result<O, StoreError>>> + Send + 'static,
     {
         let (sender, mut waiting) = mpsc::unbounded_channel::<Waiting<I, O>>();
         self.spawn(async move {
             let mut batch = Vec::new();
             while waiting.recv_many(&mut batch, largest).await > 0 {
                 let (items, answers): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-                for (answer, written) in answers.into_iter().zip(write(items).await) {
+                // As a task, so that a panic costs this batch and no more: nobody is answered then.
+                let written = tokio::spawn(write(items)).await.unwrap_or_default();
+                for (answer, written) in answers.into_iter().zip(written) {
                     let _unwanted = answer.send(written);
                 }
             }
@@ -165,5 +167,17 @@ mod tests {
         let broken = engine.run::<()>(async { panic!("broken") }).await;
         assert!(matches!(broken, Err(StoreError::Unavailable(_))), "{broken:?}");
         engine.run(async { Ok(()) }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_panics_leaves_the_store_unavailable_to_who_asked_and_nobody_else() {
+        let engine = Engine::start("test").unwrap();
+        let batches = engine.batches(1, async |items: Vec<u32>| {
+            assert_ne!(items, [7], "broken");
+            items.into_iter().map(Ok).collect()
+        });
+        let broken = batches.write(7).await;
+        assert!(matches!(broken, Err(StoreError::Unavailable(_))), "{broken:?}");
+        assert_eq!(batches.write(8).await.unwrap(), 8);
     }
 }
