@@ -9,7 +9,7 @@ use tower_respond_async::{
 use crate::{
     client::within,
     engines::on_every_store,
-    stage::{Server, Stage, impatient, metadata, of},
+    stage::{Server, Stage, eventually, impatient, metadata, of},
 };
 
 on_every_store! {
@@ -121,6 +121,30 @@ async fn without_owners_nothing_is_listed() {
     let server = Stage::own().server_of(Operations::builder(), impatient()).await;
     let error = list(&server, "ann", ListOperationsRequest::default()).await.unwrap_err();
     assert_eq!(error.code(), Code::Unimplemented);
+}
+
+/// It could not be listed otherwise, nor what comes after it.
+#[tokio::test]
+async fn an_operation_that_is_too_long_for_a_page_is_listed_without_its_result() {
+    let stage = Stage::own();
+    let server = stage.server().await;
+    let mut began = Vec::new();
+    for kind in ["/jobs", "/huge", "/jobs"] {
+        began.push(server.begin(kind, "ann").await);
+    }
+    stage.work.go_all();
+    for name in [&began[0], &began[2]] {
+        server.ended(name, "ann").await;
+    }
+    let listed = eventually(async || {
+        let listed = pages(&server, "ann", "done=true", 100).await.concat();
+        if listed.len() == 3 { Ok(listed) } else { Err(listed) }
+    })
+    .await;
+    for operation in listed {
+        assert_eq!(metadata(&operation).state(), State::Succeeded);
+        assert_eq!((operation.done, operation.result.is_none()), (true, operation.name == began[1]));
+    }
 }
 
 /// A page is never more than a client takes by default.

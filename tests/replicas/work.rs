@@ -118,6 +118,10 @@ impl Work {
                 self.wait().await;
                 return Response::new(Body::from(vec![0; 100_000]));
             }
+            "huge" => {
+                self.wait().await;
+                return Response::new(Body::from(vec![0; 5_000_000]));
+            }
             "naps" => tokio::time::sleep(Duration::from_millis(200)).await,
             "refused" => {
                 self.wait().await;

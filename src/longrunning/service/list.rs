@@ -17,7 +17,7 @@ use crate::{
 const DEFAULT_SIZE: usize = 50;
 const LARGEST_SIZE: usize = 200;
 
-/// In bytes. A page ends before it is longer than what clients take by default, unless it is of one operation.
+/// In bytes. A page ends before it is longer than what clients take by default.
 const LONGEST_PAGE: usize = 3 * 1024 * 1024;
 
 /// Where an operation is in the list.
@@ -80,21 +80,31 @@ async fn page(
 }
 
 /// The page with the results of its operations, or as much of it as is not too long and takes no longer than the caller
-/// waits.
+/// waits. What would be too long alone comes without its result.
 async fn whole(caller: &Caller, listed: Listed) -> Result<ListOperationsResponse, Status> {
     let mut page = ListOperationsResponse::default();
     let mut length = 0;
     let mut last = None;
     for snapshot in listed.operations {
+        if let Some(last) = last.filter(|_| caller.is_late()) {
+            page.next_page_token = cursor::write(last);
+            return Ok(page);
+        }
         let place = (snapshot.created, snapshot.id);
-        let operation = match caller.read_whole(snapshot).await {
+        let mut operation = match caller.read_whole(snapshot).await {
             Ok(snapshot) => operation::of(&snapshot),
-            // Forgotten meanwhile.
-            Err(status) if status.code() == Code::NotFound => continue,
+            Err(status) if status.code() == Code::NotFound => {
+                // Forgotten meanwhile.
+                last = Some(place);
+                continue;
+            }
             Err(status) => return Err(status),
         };
+        if operation.encoded_len() > LONGEST_PAGE {
+            operation.result = None;
+        }
         length += operation.encoded_len();
-        if let Some(last) = last.filter(|_| length > LONGEST_PAGE || caller.is_late()) {
+        if let Some(last) = last.filter(|_| length > LONGEST_PAGE) {
             page.next_page_token = cursor::write(last);
             return Ok(page);
         }
