@@ -290,10 +290,14 @@ async fn follow(
     let mut watch = hub.watchers.watch(id);
     let mut more = true;
     loop {
-        let read = hub.read(id, owner.as_ref(), Part::Reply).await?;
-        let waits = read.as_ref().is_some_and(|snapshot| snapshot.end.is_none());
+        let read = hub.read(id, owner.as_ref(), Part::Reply).await;
+        let waits = match &read {
+            Ok(read) => read.as_ref().is_some_and(|snapshot| snapshot.end.is_none()),
+            // It goes on while the store is away.
+            Err(_) => true,
+        };
         if !waits || !more || Instant::now() >= until {
-            return Ok(read);
+            return read;
         }
         more = hub.changed(&mut watch, until).await;
     }

@@ -17,6 +17,7 @@ use crate::{
 on_every_shared_store! {
     an_outage_costs_nothing
     what_has_a_key_is_turned_away_while_the_store_is
+    who_waits_for_the_end_waits_on_while_the_store_is_away
 }
 
 // What is between a replica and its store is the same for all of them.
@@ -107,6 +108,19 @@ async fn through<const N: usize>(
         .await;
         assert_eq!(replica.result(&location).await.text(), "body");
     }
+}
+
+async fn who_waits_for_the_end_waits_on_while_the_store_is_away(stage: &Stage) {
+    let replica = stage.replica(patient()).await;
+    let mut waiting = replica.begin(Method::POST, "/jobs", &[("idempotency-key", "\"k\"")], b"body").await;
+    stage.work.running(1).await;
+    replica.tap.away(true);
+    let reads = replica.tap.reads();
+    eventually(async || (replica.tap.reads() > reads + 1).then_some(()).ok_or("it does not look")).await;
+    replica.tap.away(false);
+    stage.work.go_all();
+    let reply = waiting.response().await;
+    assert_eq!((reply.status.as_u16(), reply.header("x-call")), (200, "1"));
 }
 
 async fn what_has_a_key_is_turned_away_while_the_store_is(stage: &Stage) {
