@@ -25,6 +25,8 @@ where
 
 /// The default: logs the error, and replies with a problem document that does not repeat it, since it may say more
 /// than clients should know.
+///
+/// With the feature `grpc`, an error that is a `tonic::Status`, and so meant for clients, is the reply.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct ServiceErrorProblem;
@@ -36,6 +38,10 @@ where
     fn map(&self, error: E) -> Response<Bytes> {
         let error: Box<dyn Error + Send + Sync> = error.into();
         error!(error = &*error as &dyn Error, "service failed after its request was detached");
+        #[cfg(feature = "grpc")]
+        if let Some(status) = error.downcast_ref::<tonic::Status>() {
+            return status.clone().into_http();
+        }
         Problem::new(Kind::ServiceError).into_response()
     }
 }

@@ -27,21 +27,26 @@ where
     R: AsRef<Reply> + Send + Sync + 'static,
 {
     let reply = (**kept).as_ref();
-    match (status::of_absence(reply.ending()), &policy.response_type) {
-        (Some(absence), _) => Result::Error(absence),
-        (None, Some(response_type)) => of_call(&Given::of(kept), reply.status(), response_type, max_message),
-        (None, None) => of_response(&Given::of(kept), reply.status()),
+    match &policy.response_type {
+        Some(response_type) => of_call(reply, &Given::of(kept), response_type, max_message),
+        None => match status::of_absence(reply.ending()) {
+            Some(absence) => Result::Error(absence),
+            None => of_response(&Given::of(kept), reply.status()),
+        },
     }
 }
 
 /// Of the reply of a unary method.
-fn of_call(reply: &Given<'_>, http: StatusCode, response_type: &str, max_message: usize) -> Result {
-    let headers = reply.headers(0);
-    let status = status::of_reply(http, &headers, reply.trailers().as_ref());
+fn of_call(reply: &Reply, given: &Given<'_>, response_type: &str, max_message: usize) -> Result {
+    let (headers, trailers) = (given.headers(0), given.trailers());
+    if let Some(absence) = status::of_absent_call(reply, &headers, trailers.as_ref()) {
+        return Result::Error(absence);
+    }
+    let status = status::of_reply(reply.status(), &headers, trailers.as_ref());
     if status.code != i32::from(Code::Ok) {
         return Result::Error(status);
     }
-    match message::decode(reply.body(), Encoding::named(headers.get(GRPC_ENCODING)), max_message) {
+    match message::decode(given.body(), Encoding::named(headers.get(GRPC_ENCODING)), max_message) {
         Ok(value) => Result::Response(Any { type_url: status::type_url(response_type), value }),
         Err(error) => Result::Error(pb::Status {
             code: Code::Internal.into(),

@@ -8,7 +8,11 @@ use prost_types::Any;
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt, pb};
 
-use crate::{http::problem, hub::absence, operation::Ending};
+use crate::{
+    http::problem,
+    hub::absence,
+    operation::{Ending, Reply},
+};
 
 const DETAILS: &str = "grpc-status-details-bin";
 
@@ -95,8 +99,14 @@ fn said<'a>(headers: &'a HeaderMap, trailers: Option<&'a HeaderMap>) -> Option<(
     trailers.and_then(said).or_else(|| said(headers))
 }
 
+/// Why a call has no reply of its handler. `None` where it has one, or where what stands in for it says how it ended.
+pub(crate) fn of_absent_call(reply: &Reply, headers: &HeaderMap, trailers: Option<&HeaderMap>) -> Option<pb::Status> {
+    let stands_in = !reply.is_empty() && code_of(headers, trailers).is_some_and(|code| code != Code::Ok);
+    of_absence(reply.ending()).filter(|_| !stands_in)
+}
+
 /// Why an operation has no reply of its handler. `None` where it has one.
-pub(crate) fn of_absence(ending: Ending) -> Option<pb::Status> {
+pub(super) fn of_absence(ending: Ending) -> Option<pb::Status> {
     absence(ending).map(|kind| match ending {
         Ending::Canceled => pb::Status { code: Code::Cancelled.into(), ..of_problem(kind) },
         _ => of_problem(kind),

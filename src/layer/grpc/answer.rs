@@ -90,11 +90,11 @@ where
     R: AsRef<Reply> + Send + Sync + 'static,
 {
     let reply = (**kept).as_ref();
-    if let Some(absence) = status::of_absence(reply.ending()) {
-        return status::of_call(absence).into_http();
-    }
     let given = Given::of(kept);
     let (headers, trailers) = (given.headers(0), given.trailers());
+    if let Some(absence) = status::of_absent_call(reply, &headers, trailers.as_ref()) {
+        return status::of_call(absence).into_http();
+    }
     match status::code_of(&headers, trailers.as_ref()) {
         Some(Code::Ok) if caller.prefers_operation => done(caller, headers, trailers, operation()),
         Some(_) => replay(caller, headers, given.body(), trailers, terms.policy.max_reply),

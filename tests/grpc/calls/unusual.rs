@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, routing::any};
+use axum::{Router, body::Body, error_handling::HandleError, routing::any};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tokio::sync::Semaphore;
-use tonic::Code;
-use tower::ServiceExt;
+use tonic::{Code, Status};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_respond_async::{
     Operations, Policy,
     longrunning::messages::{Operation, operation_metadata::State},
@@ -122,6 +122,33 @@ async fn a_failure_over_http_means_the_same_to_an_operation() {
         assert_eq!(Code::from(error(&ended).code), code, "{status}");
         assert_eq!(metadata(&ended).state(), State::Failed);
     }
+}
+
+/// A service that fails, as one does that sheds load, with a status that says how.
+#[tokio::test]
+async fn what_stands_in_for_a_failed_service_says_how_the_call_ended() {
+    let gate = Arc::new(Semaphore::new(0));
+    let operations = builder().build().unwrap();
+    let waits = Arc::clone(&gate);
+    let failing = service_fn(move |_: Request<_>| {
+        let gate = Arc::clone(&waits);
+        async move {
+            gate.acquire().await.unwrap().forget();
+            Err::<Response<Body>, _>(Status::resource_exhausted("too much to paint"))
+        }
+    });
+    let layer = operations.layer(Policy::new().grace(Duration::ZERO)).grpc(&methods());
+    let failing = layer.layer(failing).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR);
+    let app = Router::new()
+        .route_service(RENDER, HandleError::new(failing, async |status: StatusCode| status))
+        .merge(tonic::service::Routes::new(operations.longrunning()).into_axum_router());
+    let stage = Stage::serve(app, operations, Studio::new(None)).await;
+    let operation = stage.begin(Order::QUICK).await.unwrap();
+    gate.add_permits(1);
+    let ended = stage.wait(&operation.name).await;
+    assert_eq!(metadata(&ended).state(), State::Failed);
+    let error = error(&ended);
+    assert_eq!((Code::from(error.code), &*error.message), (Code::ResourceExhausted, "too much to paint"));
 }
 
 #[tokio::test]
