@@ -53,7 +53,7 @@ pub struct RespondAsyncLayer<M = ServiceErrorProblem> {
 }
 
 /// Which requests may be detached, and on which terms.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Routing {
     table: Table<Arc<Route>>,
     /// For what is not listed and brings a policy of its own, so that what is learnt of it is kept.
@@ -120,7 +120,8 @@ impl<M> RespondAsyncLayer<M> {
     /// A method whose policy says its [response type](Policy::response_type) need not be among them.
     #[must_use]
     pub fn grpc(mut self, methods: &Methods) -> Self {
-        let Routing { table, unlisted, mut calls, .. } = Arc::unwrap_or_clone(self.routing);
+        let Routing { table, unlisted, calls, .. } = &*self.routing;
+        let (table, unlisted, mut calls) = (table.clone(), Arc::clone(unlisted), calls.clone());
         calls.add_described(&table, methods);
         let passing = grpc::Passing::of(&table, &calls);
         self.routing = Arc::new(Routing { table, unlisted, calls, passing });

@@ -66,6 +66,10 @@ impl<S, M> RespondAsync<S, M> {
         }
         let route = self.route(request)?;
         let noted = Noted::of(request.method(), request.headers());
+        #[cfg(feature = "grpc")]
+        if noted.is_call && noted.prefers {
+            self.routing.passing.has_asked(&self.routing.calls, request.uri().path());
+        }
         if noted.exchanges || is_under_way(&route, request) {
             return None;
         }

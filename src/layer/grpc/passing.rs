@@ -1,6 +1,9 @@
 //! What is listed as if for gRPC methods, and whose calls pass untouched all the same: start-up says so.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use http::Method;
 use tracing::warn;
@@ -12,25 +15,35 @@ use crate::{
 };
 
 /// The patterns, each with the reason why calls pass it.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(in crate::layer) struct Passing {
     reasons: Vec<(Arc<str>, &'static str)>,
-    told: OnceLock<()>,
+    has_told: AtomicBool,
+    has_met_unknown: AtomicBool,
 }
 
 impl Passing {
     pub(in crate::layer) fn of(table: &Table<Arc<Route>>, calls: &Calls) -> Self {
         let reason = |pattern: &Arc<str>| Some((Arc::clone(pattern), reason(table, calls, pattern)?));
-        Self { reasons: table.patterns().filter_map(reason).collect(), told: OnceLock::new() }
+        Self { reasons: table.patterns().filter_map(reason).collect(), ..Self::default() }
     }
 
     /// Warns of them, once: a router may apply a layer to each of its routes.
     pub(in crate::layer) fn warn(&self) {
-        self.told.get_or_init(|| {
-            for (route, reason) in &self.reasons {
-                warn!(route = &**route, "calls stay in line: {reason}");
-            }
-        });
+        if self.has_told.swap(true, Relaxed) {
+            return;
+        }
+        for (route, reason) in &self.reasons {
+            warn!(route = &**route, "calls stay in line: {reason}");
+        }
+    }
+
+    /// A client has asked for an operation that it will not get: of a method that is not listed there is no other sign.
+    /// Warns of the first that is unknown.
+    pub(in crate::layer) fn has_asked(&self, calls: &Calls, path: &str) {
+        if calls.get(path).is_none() && !self.has_met_unknown.swap(true, Relaxed) {
+            warn!(path, "a call that prefers an operation stays in line, as may others: its method is unknown here");
+        }
     }
 }
 

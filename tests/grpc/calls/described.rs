@@ -168,6 +168,21 @@ fn a_listed_method_that_stays_in_line_is_warned_of_by_name() {
     assert_eq!(untold.len(), 7, "{untold:?}");
 }
 
+#[tokio::test]
+async fn the_first_call_that_asks_for_an_operation_in_vain_is_warned_of() {
+    let written = Written::default();
+    let writer = written.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _until_dropped = tracing::subscriber::set_default(subscriber);
+    let stage = Stage::described(hasty().into(), &Methods::default()).await;
+    for _ in 0..2 {
+        stage.call::<Picture>(RENDER, Order::QUICK).await.unwrap();
+        stage.call::<Picture>(RENDER, Order::QUICK.with("prefer", "respond-async")).await.unwrap();
+    }
+    let lines = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(lines.matches(RENDER).count(), 1, "{lines}");
+}
+
 #[test]
 fn a_unary_method_whose_policy_does_not_take_its_calls_is_not_called_a_stream() {
     let routes = Routes::builder().route(RENDER, Policy::new().methods([Method::GET])).build().unwrap();
