@@ -274,7 +274,8 @@ pub(super) fn pack(headers: &HeaderMap, packed: &mut Vec<u8>) -> Option<()> {
 }
 
 pub(super) fn unpack(mut packed: Bytes, capacity: usize) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(capacity);
+    // Many may share a name; for as many names a map could not make room.
+    let mut headers = HeaderMap::with_capacity(capacity.min(1_024));
     while let Some((name, value)) = unpack_field(&mut packed) {
         headers.append(name, value);
     }
@@ -314,6 +315,16 @@ mod tests {
         assert!(Reply::none(Ending::Canceled).is_empty());
         assert!(!replied(204).is_empty());
         assert_eq!(Given::of(&Arc::new(replied(204))).trailers(), None);
+    }
+
+    #[test]
+    fn any_number_of_values_may_share_a_name() {
+        let mut headers = HeaderMap::new();
+        for _ in 0..30_000 {
+            headers.append("set-cookie", HeaderValue::from_static("a=b"));
+        }
+        let reply = ReplyBuilder::new(Ending::Replied, StatusCode::OK, &headers, 0).unwrap().build(None).unwrap();
+        assert_eq!(Given::of(&Arc::new(reply)).headers(0), headers);
     }
 
     #[test]
