@@ -60,6 +60,8 @@ impl Generated {
             .out_dir(into)
             .build_transport(self.has_transport)
             .extern_path(".google.rpc", "::tonic_types::pb")
+            // They may grow.
+            .type_attribute(".tower_respond_async.v1", "#[non_exhaustive]")
             .compile_fds_with_config(files, messages)?;
         Ok(())
     }
