@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::time::Instant;
@@ -19,8 +19,18 @@ pub(super) struct Pulse {
 #[derive(Debug, Default)]
 struct Heard {
     last: Option<Instant>,
+    /// By the wall clock, which goes on while the machine sleeps.
+    last_by_wall: Option<SystemTime>,
     /// Since when no heartbeat has failed or come late.
     steady: Option<Instant>,
+}
+
+impl Heard {
+    /// Whether the wall clock has gone ahead, and leases with it that nobody could renew.
+    fn has_skipped(&self, beat: Duration) -> bool {
+        let by_wall = self.last_by_wall.and_then(|last| last.elapsed().ok());
+        by_wall.zip(self.last).is_some_and(|(by_wall, last)| by_wall > last.elapsed() + beat)
+    }
 }
 
 impl Pulse {
@@ -32,8 +42,9 @@ impl Pulse {
     pub(super) fn heard(&self, sent: Instant) {
         let mut heard = self.lock();
         let late = heard.last.is_none_or(|last| sent.duration_since(last) > self.beat * BEATS_APART);
-        heard.steady = heard.steady.filter(|_| !late).or(Some(sent));
-        heard.last = Some(sent);
+        let is_steady = !late && !heard.has_skipped(self.beat);
+        heard.steady = heard.steady.filter(|_| is_steady).or(Some(sent));
+        (heard.last, heard.last_by_wall) = (Some(sent), Some(SystemTime::now()));
     }
 
     pub(super) fn missed(&self) {
@@ -44,7 +55,7 @@ impl Pulse {
     pub(super) fn is_steady(&self, long: Duration) -> bool {
         let heard = self.lock();
         let late = heard.last.is_none_or(|last| last.elapsed() > self.beat * BEATS_APART);
-        !late && heard.steady.is_some_and(|since| since.elapsed() >= long)
+        !late && !heard.has_skipped(self.beat) && heard.steady.is_some_and(|since| since.elapsed() >= long)
     }
 
     /// Whether none has come through for so long.
@@ -83,6 +94,20 @@ mod tests {
         assert!(pulse.is_steady(LEASE));
         pulse.missed();
         assert!(!pulse.is_steady(LEASE) && !pulse.is_silent(LEASE));
+        beat(&pulse, 3).await;
+        assert!(!pulse.is_steady(LEASE));
+        beat(&pulse, 1).await;
+        assert!(pulse.is_steady(LEASE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn steadiness_begins_anew_when_the_machine_has_slept() {
+        let pulse = Pulse::new(BEAT);
+        pulse.heard(Instant::now());
+        beat(&pulse, 3).await;
+        assert!(pulse.is_steady(LEASE));
+        pulse.lock().last_by_wall = Some(SystemTime::now() - 3 * BEAT);
+        assert!(!pulse.is_steady(LEASE));
         beat(&pulse, 3).await;
         assert!(!pulse.is_steady(LEASE));
         beat(&pulse, 1).await;
