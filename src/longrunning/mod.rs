@@ -16,11 +16,17 @@
 //! | the same, failed by then | the method's own status, and `INTERNAL` where its reply is larger than the policy's [largest](crate::Policy::max_reply) |
 //! | without that preference | the method's own message or status, however long it takes |
 //! | the same over the budget, under [`OnBudget::Status`](crate::OnBudget::Status) | `DEADLINE_EXCEEDED`; the metadata `location` and, in the details, a `google.rpc.ResourceInfo` and a `RetryInfo` tell where and when to look for the reply |
-//! | declined, where the policy says [`Unavailable`](crate::AtLimit::Unavailable) | `RESOURCE_EXHAUSTED` with a `RetryInfo` |
+//! | declined, where the policy says [`Unavailable`](crate::AtLimit::Unavailable), or it is durable or has a key and cannot be kept | `RESOURCE_EXHAUSTED` with a `RetryInfo` |
 //!
-//! A call that may become an operation by one of these is answered before its `grpc-timeout`, unless the store takes longer.
+//! A call that may become an operation by one of these is answered before its `grpc-timeout`, unless it is declined and so
+//! stays in line, its message is still on its way, or the store takes longer. One that waits for the end of an operation, as
+//! under a key, is told of it as over the budget when the server drains.
 //! What is left for the way is a tenth of it, at least 20 ms and at most half a second, but no more than half of it. A time
 //! limit that the server sets around the layer is unknown to it: budget and grace must be shorter.
+//!
+//! The metadata `idempotency-key` means what the header does. The message must be sent again as the same bytes: some encoders
+//! write the entries of a map in another order each time, unless they are told to be deterministic. What is wrong with a key
+//! is `INVALID_ARGUMENT`, and another message under it `FAILED_PRECONDITION`.
 //!
 //! Streams, methods of unknown types and gRPC-Web pass untouched. So do methods whose replies are operations without the
 //! layer, those of the service below among them. Where a policy and a descriptor set say different things of a method, what
