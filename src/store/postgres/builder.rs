@@ -64,7 +64,8 @@ impl PostgresBuilder {
         Self { listening: Some(options), ..self }
     }
 
-    /// How many connections the store opens at most, besides the one that listens: 8 unless told otherwise.
+    /// How many connections the store opens at most, besides the one that listens and one for heartbeats (up to four while
+    /// the server does not answer): 8 unless told otherwise.
     #[must_use]
     pub fn connections(self, connections: u32) -> Self {
         Self { connections: connections.max(1), ..self }

@@ -30,6 +30,9 @@ const TRIES: usize = 5;
 /// So often in a row sessions may have forgotten the statements: once, another is told them.
 const MISSES: usize = 2;
 
+/// As many heartbeats may wait for a server that does not answer. One connection is enough where it does.
+const HEARTBEATS: u32 = 4;
+
 /// A connection that was idle for so long is tried before it is used.
 const STALE: Duration = Duration::from_secs(1);
 
@@ -42,6 +45,8 @@ const LARGEST: usize = 1_000_000_000;
 #[derive(Debug)]
 pub(super) struct Database {
     pool: PgPool,
+    /// For heartbeats, which are not to wait behind all that others have been waiting for, as after an outage.
+    heartbeats: PgPool,
     /// The names of statements that are asked often.
     names: HashMap<&'static str, String>,
     /// Whether sessions know these names.
@@ -74,18 +79,9 @@ impl Database {
         let prepare = Arc::new(often.iter().map(|statement| statement.prepare(&prefix)).collect::<String>());
         let is_known = Arc::new(AtomicBool::new(true));
         let known = Arc::clone(&is_known);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(patience / 2)
-            .test_before_acquire(false)
-            .before_acquire(|connection, idle| {
-                Box::pin(async move {
-                    if idle.idle_for > STALE {
-                        sqlx::Connection::ping(connection).await?;
-                    }
-                    Ok(true)
-                })
-            })
+        let options = sound(options);
+        let heartbeats = at_most(HEARTBEATS, patience).connect_lazy_with(options.clone());
+        let pool = at_most(connections, patience)
             .after_connect(move |connection, _| {
                 let (known, prepare) = (Arc::clone(&known), Arc::clone(&prepare));
                 Box::pin(async move {
@@ -100,8 +96,8 @@ impl Database {
                     Ok(())
                 })
             })
-            .connect_lazy_with(sound(options));
-        Self { pool, names, is_known, misses: AtomicUsize::new(0), prefix, patience }
+            .connect_lazy_with(options);
+        Self { pool, heartbeats, names, is_known, misses: AtomicUsize::new(0), prefix, patience }
     }
 
     /// The rows that a statement returns.
@@ -115,7 +111,13 @@ impl Database {
         template: &str,
         values: &[(&str, &str)],
     ) -> Result<Vec<PgRow>, StoreError> {
-        self.run(Arc::new(self.render(template, values)), way).await.map_err(unavailable_or_full)
+        self.run(&self.pool, Arc::new(self.render(template, values)), way).await.map_err(unavailable_or_full)
+    }
+
+    /// The rows that a statement returns which waits for no other.
+    pub(super) async fn rows_at_once(&self, template: &str, values: &[(&str, &str)]) -> Result<Vec<PgRow>, StoreError> {
+        let statement = Arc::new(self.render(template, values));
+        self.run(&self.heartbeats, statement, Way::Plain).await.map_err(unavailable_or_full)
     }
 
     /// The rows that a statement returns which is asked often.
@@ -129,7 +131,8 @@ impl Database {
             && matches!(way, Way::Plain)
             && let Some(name) = self.names.get(statement.label)
         {
-            match self.run(Arc::new(PLANNED.to_owned() + &Statement::execute(name, arguments)), way).await {
+            let execute = PLANNED.to_owned() + &Statement::execute(name, arguments);
+            match self.run(&self.pool, Arc::new(execute), way).await {
                 Err(error) if has_code(&error, &["26000"]) => self.miss(),
                 Ok(rows) => {
                     self.misses.store(0, Ordering::Relaxed);
@@ -140,7 +143,7 @@ impl Database {
         }
         let whole = statement.whole(&self.prefix, arguments);
         let statement = if matches!(way, Way::Plain) { PLANNED.to_owned() + &whole } else { whole };
-        self.run(Arc::new(statement), way).await.map_err(unavailable_or_full)
+        self.run(&self.pool, Arc::new(statement), way).await.map_err(unavailable_or_full)
     }
 
     /// The connection is given up by now: the next one is told the statements, unless that is in vain.
@@ -150,10 +153,10 @@ impl Database {
         }
     }
 
-    async fn run(&self, statement: Arc<String>, way: Way<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
+    async fn run(&self, pool: &PgPool, statement: Arc<String>, way: Way<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
         let mut tries = 1;
         loop {
-            match self.run_once(&statement, way).await {
+            match self.run_once(pool, &statement, way).await {
                 Err(error) if tries < TRIES && has_code(&error, &["40001", "40P01"]) => tries += 1,
                 outcome => return outcome,
             }
@@ -169,8 +172,8 @@ impl Database {
         render(template, &self.prefix, values)
     }
 
-    async fn run_once(&self, statement: &Arc<String>, way: Way<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
+    async fn run_once(&self, pool: &PgPool, statement: &Arc<String>, way: Way<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut connection = pool.acquire().await?;
         let running = async {
             match way {
                 Way::Plain => sqlx::raw_sql(AssertSqlSafe(Arc::clone(statement))).fetch_all(&mut *connection).await,
@@ -183,6 +186,22 @@ impl Database {
         }
         outcome
     }
+}
+
+/// A pool of at most so many connections.
+fn at_most(connections: u32, patience: Duration) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(patience / 2)
+        .test_before_acquire(false)
+        .before_acquire(|connection, idle| {
+            Box::pin(async move {
+                if idle.idle_for > STALE {
+                    sqlx::Connection::ping(connection).await?;
+                }
+                Ok(true)
+            })
+        })
 }
 
 /// Has statements sent whole from now on.

@@ -73,7 +73,7 @@ pub(super) async fn renew(shared: &Shared, lease: LeaseId, running: &[Attempt]) 
 }
 
 pub(super) async fn close(shared: &Shared, lease: LeaseId) -> Result<(), StoreError> {
-    shared.database.rows(CLOSE, &[("lease", &lease.0.to_string())]).await.map(drop)
+    shared.database.rows_at_once(CLOSE, &[("lease", &lease.0.to_string())]).await.map(drop)
 }
 
 /// The lease, and which of these attempts the statement did not find. `None` where there is no lease.
@@ -83,7 +83,7 @@ async fn missing(
     values: &[(&str, &str)],
     running: &[Attempt],
 ) -> Result<Option<(LeaseId, Vec<Attempt>)>, StoreError> {
-    let rows = shared.database.rows(template, values).await?;
+    let rows = shared.database.rows_at_once(template, values).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
