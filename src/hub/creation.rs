@@ -124,6 +124,7 @@ impl Hub {
 }
 
 async fn queue(replica: &Replica, attempt: Attempt, operation: NewOperation) -> Result<Created, Declined> {
+    drop(heard(replica, &operation).await?);
     let (owner, is_keyed, patience) = (operation.owner.clone(), operation.key.is_some(), patience(&operation));
     let created = replica.create(operation).await;
     if matches!(created, Err(StoreError::Unavailable(_))) && !is_keyed {
@@ -134,7 +135,7 @@ async fn queue(replica: &Replica, attempt: Attempt, operation: NewOperation) -> 
 }
 
 async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewOperation) -> Result<Created, Declined> {
-    let lease = lease(replica).await.ok_or(Declined::StoreUnavailable)?;
+    let lease = heard(replica, &operation).await?;
     let (owner, is_keyed, patience) = (operation.owner.clone(), operation.key.is_some(), patience(&operation));
     let _always = replica.expect(attempt, Durability::of(operation.request.is_some(), &operation.terms));
     let created = replica.create(NewOperation { lease: Some(*lease), ..operation }).await;
@@ -154,6 +155,14 @@ async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewO
         Ok(Created::Existing(_) | Created::KeyTaken) | Err(_) => replica.dismiss(attempt),
     }
     Ok(created?)
+}
+
+/// The lease, by which the store has heard of this replica lately. A store that is away is not asked to create what could not be
+/// taken back.
+async fn heard(replica: &Replica, operation: &NewOperation) -> Result<Arc<LeaseId>, Declined> {
+    let can_create = operation.key.is_some() || replica.can_withdraw();
+    let lease = if can_create { lease(replica).await } else { None };
+    lease.ok_or(Declined::StoreUnavailable)
 }
 
 pub(super) async fn lease(replica: &Replica) -> Option<Arc<LeaseId>> {

@@ -125,6 +125,11 @@ impl OperationsBuilder {
     /// Nobody waits for a store for ever. What is to be looked up, and is not within 2 seconds, is answered `503`; a reply,
     /// which may be large, may take longer while the store answers otherwise. What is to be created, canceled or forgotten
     /// has 10 seconds, and another for each MiB of its request; a worker's claim has a minute.
+    ///
+    /// What was to be created without an [`Idempotency-Key`](crate::Policy::honor_idempotency_key), and may be there though the
+    /// store has not said so, is taken back as soon as it answers again. While 1,024 such wait for it, or it was not heard of for
+    /// the length of a [lease](Self::lease), it is not asked to create any more: what is durable is answered `503`, and the rest
+    /// stays in line.
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Arc::new(store));
         self

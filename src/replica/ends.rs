@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 use tracing::{debug, error};
 
 use super::{Durability, Event, Shared, asking::Panicked};
 use crate::{
-    operation::{Ending, Failure, OperationId, Owner, Reply},
+    operation::{Ending, Failure, OperationId, Reply},
     run::Runner,
-    store::{Attempt, Cancellation, Finished, StoreError, StoreFuture},
+    store::{Attempt, Finished, StoreError, StoreFuture},
     telemetry::quietly,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 const PANICS: usize = 3;
 
 /// How long the store is left alone before it is told, or asked, again: at first, and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+pub(super) const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 #[derive(Debug)]
 pub(super) struct Ends {
@@ -71,41 +71,6 @@ impl Shared {
         });
     }
 
-    /// Leaves nothing of an operation that nobody has been told of, not even its key, if it comes into the store within this
-    /// time at all.
-    pub(super) fn withdraw(self: &Arc<Self>, attempt: Attempt, owner: Option<Owner>, awaited: Duration) {
-        let (shared, until) = (Arc::clone(self), Instant::now() + awaited);
-        self.spawn(async move {
-            let (id, owner) = (attempt.operation, owner.as_ref());
-            let canceled = shared.cancel_what_comes(id, owner, until).await;
-            let _in_vain = shared.until_told(id, || shared.store.forget(id, owner)).await;
-            shared.runs.remove(attempt);
-            if has_failed(&canceled) {
-                shared.doubt.notify_one();
-            }
-        });
-    }
-
-    /// That it is not there says nothing before this moment. The end of this process is not put off by it.
-    async fn cancel_what_comes(
-        &self,
-        id: OperationId,
-        owner: Option<&Owner>,
-        until: Instant,
-    ) -> Result<Cancellation, StoreError> {
-        let mut pause = PAUSE.0;
-        loop {
-            let is_last = Instant::now() >= until || self.closing.is_cancelled();
-            let canceled = self.until_told(id, || self.store.cancel(id, owner)).await;
-            if is_last || !matches!(canceled, Ok(Cancellation::Unknown)) {
-                return canceled;
-            }
-            let next = until.min(Instant::now() + pause);
-            let _closing = timeout_at(next, self.closing.cancelled()).await;
-            pause = (pause * 2).min(PAUSE.1);
-        }
-    }
-
     /// Once the store is not there to take it at once, a reply waits for it as long as there is room.
     async fn write(&self, attempt: Attempt, mut reply: Arc<Reply>) -> Result<Option<Finished>, StoreError> {
         let (id, durability) = (attempt.operation, self.runs.durability(attempt));
@@ -131,7 +96,11 @@ impl Shared {
     }
 
     /// Tells the store until it has understood.
-    async fn until_told<T>(&self, id: OperationId, tell: impl Fn() -> StoreFuture<T>) -> Result<T, StoreError>
+    pub(super) async fn until_told<T>(
+        &self,
+        id: OperationId,
+        tell: impl Fn() -> StoreFuture<T>,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
     {
@@ -185,7 +154,7 @@ fn told(id: OperationId, written: Result<Option<Finished>, StoreError>, runner: 
 }
 
 /// Whether the store may have it still, though it was not refused.
-fn has_failed<T>(told: &Result<T, StoreError>) -> bool {
+pub(super) fn has_failed<T>(told: &Result<T, StoreError>) -> bool {
     matches!(told, Err(error) if !matches!(error, StoreError::Refused(_)))
 }
 

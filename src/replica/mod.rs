@@ -13,6 +13,7 @@ mod runs;
 mod sweeper;
 #[cfg(test)]
 mod tests;
+mod withdrawals;
 
 use std::{fmt, io, sync::Arc, thread, time::Duration};
 
@@ -28,7 +29,7 @@ use tokio_util::{
 use tracing::{error, warn};
 
 use crate::{
-    operation::{Ending, Failure, OperationId, Owner, Reply, Report, State},
+    operation::{Ending, Failure, OperationId, Reply, Report, State},
     run::Runner,
     store::{Attempt, Finished, LeaseId, Store, StoreError, StoreFuture, TooLate},
     telemetry::quietly,
@@ -39,6 +40,7 @@ use ends::Ends;
 use pulse::Pulse;
 use runs::Runs;
 pub(crate) use runs::{Durability, Stop};
+use withdrawals::Withdrawals;
 
 /// How a replica behaves towards its store.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,7 @@ struct Shared {
     settings: ReplicaSettings,
     runs: Runs,
     ends: Ends,
+    withdrawals: Withdrawals,
     pulse: Pulse,
     lease: watch::Sender<Option<Arc<LeaseId>>>,
     /// There may be something to claim.
@@ -107,6 +110,7 @@ impl Replica {
             settings,
             runs: Runs::default(),
             ends: Ends::new(settings.max_waiting_bytes),
+            withdrawals: Withdrawals::new(),
             pulse: Pulse::new(settings.lease / BEATS),
             lease: watch::Sender::new(None),
             queued: Arc::default(),
@@ -161,12 +165,6 @@ impl Replica {
         if self.0.runs.end(attempt) {
             self.0.end(attempt, reply);
         }
-    }
-
-    /// Has the store forget an operation that nobody was told of, now or when it is back. Where it has not said whether the
-    /// operation is there, it is asked for so long whether it has come.
-    pub(crate) fn withdraw(&self, attempt: Attempt, owner: Option<Owner>, awaited: Duration) {
-        self.0.withdraw(attempt, owner, awaited);
     }
 
     /// Stops the run of an operation that has ended so.

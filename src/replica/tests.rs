@@ -1,6 +1,7 @@
 //! A replica before a store that does not always do as it is told.
 
 mod faulty;
+mod withdrawals;
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -10,7 +11,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::*;
 use crate::{
-    operation::{ReplyBuilder, StoredRequest},
+    operation::{Owner, ReplyBuilder, StoredRequest},
     policy::{Policy, Terms},
     store::{ListFilter, NewOperation, Part},
 };
@@ -261,31 +262,6 @@ async fn answers(replica: &Replica) -> Vec<Result<(), StoreError>> {
 
 fn assert_unavailable(answers: &[Result<(), StoreError>]) {
     assert!(answers.iter().all(|answer| matches!(answer, Err(StoreError::Unavailable(_)))), "{answers:?}");
-}
-
-#[tokio::test]
-async fn what_comes_once_it_is_withdrawn_is_forgotten_as_well() {
-    let faulty = Faulty::when_asked(Asked::CreatesLate);
-    let mut forgotten = faulty.forgotten.subscribe();
-    let (replica, _told) = start_with(100, faulty);
-    let id = OperationId::random();
-    let created = replica.create(NewOperation::new(id, Arc::new(Terms::new("/renders".into(), Policy::new())))).await;
-    assert_unavailable(&[created.map(drop)]);
-    replica.withdraw(Attempt { operation: id, number: 1 }, None, Duration::from_secs(60));
-    let forgotten = timeout(Duration::from_secs(30), forgotten.wait_for(Option::is_some)).await;
-    assert_eq!(*forgotten.unwrap().unwrap(), Some(true));
-}
-
-#[tokio::test]
-async fn what_does_not_come_is_not_waited_for_at_the_end() {
-    let faulty = Faulty::at_ends(|_| None);
-    let forgotten = faulty.forgotten.subscribe();
-    let (replica, _told) = start_with(100, faulty);
-    let attempt = Attempt { operation: OperationId::random(), number: 1 };
-    replica.withdraw(attempt, None, Duration::from_secs(3_600));
-    replica.close();
-    replica.ended().await;
-    assert_eq!(*forgotten.borrow(), Some(false));
 }
 
 #[tokio::test(start_paused = true)]

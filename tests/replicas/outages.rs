@@ -11,7 +11,7 @@ use crate::{
     engines::{Place, on_every_shared_store},
     postgres::Server as Postgres,
     redis::Server as Redis,
-    stage::{Replica, Stage, durable, eventually, impatient, patient},
+    stage::{Replica, Stage, builder, durable, eventually, impatient, patient},
 };
 
 on_every_shared_store! {
@@ -23,6 +23,8 @@ on_every_shared_store! {
 // What is between a replica and its store is the same for all of them.
 crate::engines::on!([frozen = Memory] {
     a_store_that_never_answers_is_not_waited_for
+    no_more_is_risked_than_can_be_taken_back
+    a_store_that_has_fallen_silent_is_not_asked
 });
 
 /// What takes a store away and brings it back.
@@ -207,6 +209,38 @@ async fn a_store_that_never_answers_is_not_waited_for(stage: &Stage) {
         if answer.status == 202 { Ok(()) } else { Err(answer) }
     })
     .await;
+}
+
+async fn no_more_is_risked_than_can_be_taken_back(stage: &Stage) {
+    const MOST: usize = 1_024;
+    let builder = || builder().lease(Duration::from_secs(3_600));
+    for builder in [builder().only_accepts(true), builder()] {
+        let replica = stage.replica_of(builder, durable().budget(Duration::ZERO)).await;
+        replica.tap.away(true);
+        for _ in 0..2 * MOST {
+            assert_eq!(replica.call("/jobs").await, 503);
+        }
+        assert_eq!(replica.tap.creations(), MOST);
+        replica.tap.away(false);
+        eventually(async || match replica.call("/jobs").await {
+            202 => Ok(()),
+            status => Err(status),
+        })
+        .await;
+    }
+}
+
+async fn a_store_that_has_fallen_silent_is_not_asked(stage: &Stage) {
+    for builder in [builder().only_accepts(true), builder()] {
+        let replica = stage.replica_of(builder, durable().budget(Duration::ZERO)).await;
+        replica.tap.away(true);
+        eventually(async || {
+            let creations = replica.tap.creations();
+            assert_eq!(replica.call("/jobs").await, 503);
+            if replica.tap.creations() == creations { Ok(()) } else { Err(creations) }
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

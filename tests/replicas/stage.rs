@@ -6,6 +6,7 @@ use axum::{Router, body::Body};
 use http::{Method, Request};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
+use tower::ServiceExt;
 use tower_respond_async::{Execution, Operations, OperationsBuilder, Owner, Policy};
 
 use crate::{
@@ -111,6 +112,12 @@ impl Replica {
 
     pub(crate) async fn post(&self, path: &str, headers: Headers<'_>, body: &str) -> Received {
         self.begin(Method::POST, path, headers, body.as_bytes()).await.response().await
+    }
+
+    /// Sends a request without a connection, and gets the status of the answer.
+    pub(crate) async fn call(&self, path: &str) -> u16 {
+        let request = Request::post(path).body(Body::empty()).unwrap();
+        within(self.router.clone().oneshot(request)).await.unwrap().status().as_u16()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Received {

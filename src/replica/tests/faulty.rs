@@ -40,6 +40,8 @@ pub(super) struct Faulty {
     late: Mutex<Option<NewOperation>>,
     /// Whether there was what it was last told to forget.
     pub(super) forgotten: watch::Sender<Option<bool>>,
+    /// How many cancellations are under way, and how many were at most.
+    pub(super) canceling: watch::Sender<(usize, usize)>,
     pub(super) leases: watch::Sender<Leases>,
 }
 
@@ -55,8 +57,8 @@ impl Faulty {
     pub(super) fn at_ends(fault: impl Fn(&Reply) -> Option<StoreError> + Send + Sync + 'static) -> Self {
         let (store, renewals) = (Arc::new(MemoryStore::new()), watch::Sender::new(0));
         let (late, forgotten) = (Mutex::default(), watch::Sender::default());
-        let leases = watch::Sender::default();
-        Self { store, fault: Box::new(fault), asked: Asked::Answers, renewals, late, forgotten, leases }
+        let (canceling, leases) = (watch::Sender::default(), watch::Sender::default());
+        Self { store, fault: Box::new(fault), asked: Asked::Answers, renewals, late, forgotten, canceling, leases }
     }
 
     pub(super) fn when_asked(asked: Asked) -> Self {
@@ -106,9 +108,12 @@ impl Store for Faulty {
     fn cancel(&self, id: OperationId, owner: Option<&Owner>) -> StoreFuture<Cancellation> {
         let canceled = self.ask(|store| store.cancel(id, owner));
         let late = self.late.lock().unwrap().take();
-        let store = Arc::clone(&self.store);
+        let (store, canceling) = (Arc::clone(&self.store), self.canceling.clone());
         StoreFuture::pending(async move {
+            canceling.send_modify(|(now, most)| (*now, *most) = (*now + 1, (*now + 1).max(*most)));
+            yield_now().await;
             let canceled = canceled.await;
+            canceling.send_modify(|(now, _)| *now -= 1);
             if let Some(late) = late {
                 store.create(late).await?;
             }
