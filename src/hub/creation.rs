@@ -138,7 +138,8 @@ async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewO
     let lease = heard(replica, &operation).await?;
     let (owner, is_keyed, patience) = (operation.owner.clone(), operation.key.is_some(), patience(&operation));
     let _always = replica.expect(attempt, Durability::of(operation.request.is_some(), &operation.terms));
-    let created = replica.create(NewOperation { lease: Some(*lease), ..operation }).await;
+    let operation = NewOperation { lease: Some(*lease), ..operation };
+    let created = if is_keyed { replica.create_keyed(operation).await } else { replica.create(operation).await };
     match &created {
         Ok(Created::New { .. }) => replica.stored(attempt),
         // It may be there all the same, now or in a moment, and others may have been told of it by its key: so it is left to

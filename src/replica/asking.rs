@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Replica;
 #[cfg(feature = "durable")]
@@ -31,6 +31,9 @@ const WRITE: Duration = Duration::from_secs(10);
 /// How long a reply may take, or a claim, which may bring many requests.
 const LARGE: Duration = Duration::from_secs(60);
 
+/// How long a store is left alone that did not answer, before it is asked again.
+const RECONNECTION: Duration = Duration::from_millis(200);
+
 /// How long it may take to create an operation.
 pub(crate) fn patience(operation: &NewOperation) -> Duration {
     let size = operation.request.as_ref().map_or(0, |request| request.body.len());
@@ -40,6 +43,25 @@ pub(crate) fn patience(operation: &NewOperation) -> Duration {
 impl Replica {
     pub(crate) fn create(&self, operation: NewOperation) -> StoreFuture<Created> {
         bounded(patience(&operation), || self.store().create(operation))
+    }
+
+    /// The same, for an operation that others may know by its key: they would find it there, and nobody would run it, if the
+    /// answer alone was lost. So it is asked for again, within the same time: what is found then under its key and its id
+    /// has come of the first time.
+    pub(crate) async fn create_keyed(&self, operation: NewOperation) -> Result<Created, StoreError> {
+        let (id, life, half) = (operation.id, operation.life(), patience(&operation) / 2);
+        let first = bounded(half, || self.store().create(operation.clone())).await;
+        if !matches!(first, Err(StoreError::Unavailable(_))) {
+            return first;
+        }
+        sleep(RECONNECTION).await;
+        match bounded(half.saturating_sub(RECONNECTION), || self.store().create(operation)).await {
+            Ok(Created::Existing(found)) if found.id == id && found.life == life => {
+                Ok(Created::New { at: found.created })
+            }
+            Ok(created) => Ok(created),
+            Err(_) => first,
+        }
     }
 
     pub(crate) fn read(&self, id: OperationId, owner: Option<&Owner>, part: Part) -> StoreFuture<Option<Snapshot>> {

@@ -250,7 +250,7 @@ async fn what_takes_longer_to_store_than_a_heartbeat_runs(stage: &Stage) {
 
 async fn what_was_created_without_an_answer_is_taken_back(stage: &Stage) {
     let replica = stage.replica(durable()).await;
-    replica.tap.unanswered(true);
+    replica.tap.unanswered(usize::MAX);
     let refused = replica.post("/jobs", &[("x-user", "ann")], "").await;
     assert_eq!(refused.status, 503);
     assert!(refused.header("retry-after").parse::<u32>().unwrap() >= 1);

@@ -26,6 +26,7 @@ on_every_store! {
     a_failure_is_what_the_retry_gets
     a_durable_request_is_run_once
     what_was_created_without_an_answer_is_run_all_the_same
+    what_was_created_without_an_answer_is_found_under_its_key
 }
 
 const KEY: Headers<'_> = &[("idempotency-key", "\"k\"")];
@@ -263,9 +264,9 @@ async fn what_was_created_without_an_answer_is_run_all_the_same(stage: &Stage) {
     }
     let replica = stage.replica(impatient().execution(Execution::Durable)).await;
     let worker = replica.work();
-    replica.tap.unanswered(true);
+    replica.tap.unanswered(usize::MAX);
     assert_eq!(replica.post("/jobs", KEY, "body").await.status, 503);
-    replica.tap.unanswered(false);
+    replica.tap.unanswered(0);
     stage.work.go_all();
     eventually(async || {
         let reply = replica.post("/jobs", &[KEY[0], ("prefer", "wait=30")], "body").await;
@@ -274,4 +275,26 @@ async fn what_was_created_without_an_answer_is_run_all_the_same(stage: &Stage) {
     .await;
     worker.abort();
     assert_eq!(stage.work.calls(), 1);
+}
+
+async fn what_was_created_without_an_answer_is_found_under_its_key(stage: &Stage) {
+    if !stage.is_shared() {
+        // Its own memory always answers.
+        return;
+    }
+    for (number, policy) in [(1, patient()), (2, patient().execution(Execution::Durable))] {
+        let key = format!("\"{number}\"");
+        let headers = [("idempotency-key", &*key)];
+        let replica = stage.replica(policy).await;
+        replica.tap.unanswered(1);
+        let mut request = replica.begin(Method::POST, "/jobs", &headers, b"body").await;
+        stage.work.running(1).await;
+        // And it is not taken for lost.
+        replica.tap.renews(replica.tap.renewals() + 4).await;
+        stage.work.go(1);
+        for reply in [request.response().await, replica.post("/jobs", &headers, "body").await] {
+            assert_eq!((reply.status.as_u16(), reply.text()), (200, "body"));
+            assert_eq!(reply.header("x-call"), number.to_string());
+        }
+    }
 }

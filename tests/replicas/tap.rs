@@ -37,8 +37,8 @@ pub(crate) struct State {
     frozen: AtomicBool,
     /// What is created waits.
     held: watch::Sender<bool>,
-    /// What is created is said to have failed.
-    unanswered: AtomicBool,
+    /// So many creations to come are said to have failed.
+    unanswered: AtomicUsize,
     /// How many operations were to be created.
     creations: watch::Sender<usize>,
     /// How often operations were read.
@@ -56,7 +56,7 @@ impl State {
             dead: AtomicBool::new(false),
             frozen: AtomicBool::new(false),
             held: watch::Sender::new(false),
-            unanswered: AtomicBool::new(false),
+            unanswered: AtomicUsize::new(0),
             creations: watch::Sender::new(0),
             reads: AtomicUsize::new(0),
             renewals: watch::Sender::new(0),
@@ -96,9 +96,13 @@ impl State {
         self.dead.store(true, Ordering::SeqCst);
     }
 
-    /// Has the next creations done and said to have failed.
-    pub(crate) fn unanswered(&self, unanswered: bool) {
-        self.unanswered.store(unanswered, Ordering::SeqCst);
+    /// Has so many of the next creations done and said to have failed.
+    pub(crate) fn unanswered(&self, creations: usize) {
+        self.unanswered.store(creations, Ordering::SeqCst);
+    }
+
+    fn is_unanswered(&self) -> bool {
+        self.unanswered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
     }
 
     /// Waits until the lease was renewed so often.
@@ -140,14 +144,15 @@ impl Store for Tap {
     fn create(&self, operation: NewOperation) -> StoreFuture<Created> {
         let mut held = self.state.held.subscribe();
         self.state.creations.send_modify(|creations| *creations += 1);
-        if !*held.borrow() && !self.state.unanswered.load(Ordering::SeqCst) {
+        let is_unanswered = self.state.is_unanswered();
+        if !*held.borrow() && !is_unanswered {
             return self.ask(|store| store.create(operation));
         }
         let (store, state) = (Arc::clone(&self.store), Arc::clone(&self.state));
         StoreFuture::pending(async move {
             drop(held.wait_for(|held| !held).await);
-            let created = Self::new(store, Arc::clone(&state)).ask(|store| store.create(operation)).await;
-            if state.unanswered.load(Ordering::SeqCst) { Err(away()) } else { created }
+            let created = Self::new(store, state).ask(|store| store.create(operation)).await;
+            if is_unanswered { Err(away()) } else { created }
         })
     }
 

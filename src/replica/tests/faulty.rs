@@ -27,6 +27,8 @@ pub(super) enum Asked {
     PanicsAtOnce,
     PanicsLater,
     RepliesAfter(Duration),
+    /// What is created is never said to be.
+    CreatesSilently,
     /// What is to be created is there once it has been asked in vain to cancel it.
     CreatesLate,
 }
@@ -67,7 +69,7 @@ impl Faulty {
 
     fn ask<T: Send + 'static>(&self, ask: impl FnOnce(&dyn Store) -> StoreFuture<T>) -> StoreFuture<T> {
         match self.asked {
-            Asked::Answers | Asked::RepliesAfter(_) | Asked::CreatesLate => ask(&*self.store),
+            Asked::Answers | Asked::RepliesAfter(_) | Asked::CreatesLate | Asked::CreatesSilently => ask(&*self.store),
             Asked::Never => StoreFuture::pending(pending()),
             Asked::PanicsAtOnce => panic!("in a store"),
             Asked::PanicsLater => StoreFuture::pending(async {
@@ -84,7 +86,16 @@ impl Store for Faulty {
             *self.late.lock().unwrap() = Some(operation);
             return StoreFuture::ready(Err(StoreError::Unavailable("late".into())));
         }
-        self.ask(|store| store.create(operation))
+        let created = self.ask(|store| store.create(operation));
+        match self.asked {
+            Asked::CreatesSilently => StoreFuture::pending(async {
+                match created.await {
+                    Ok(Created::New { .. }) => pending().await,
+                    other => other,
+                }
+            }),
+            _ => created,
+        }
     }
 
     fn read(&self, id: OperationId, owner: Option<&Owner>, part: Part) -> StoreFuture<Option<Snapshot>> {

@@ -104,6 +104,7 @@ checks! {
             a_durable_operation_is_queued_unless_it_runs_at_once,
             nothing_is_created_under_a_lease_that_is_over,
             a_key_is_looked_up_whatever_the_lease,
+            a_keyed_creation_that_is_asked_for_again_finds_itself,
         },
         fencing::{
             no_attempt_of_a_queued_operation_writes,

@@ -136,6 +136,28 @@ pub(super) async fn the_same_request_under_the_same_key_is_the_same_operation(st
     equal("its reply's status", status, Some(StatusCode::CREATED))
 }
 
+pub(super) async fn a_keyed_creation_that_is_asked_for_again_finds_itself(stage: Stage) -> Checked {
+    let drafts = [operation().under(stage.lease), durable().under(stage.lease), durable()];
+    for (number, draft) in (1..).zip(drafts) {
+        let draft = draft.keyed(number, 1);
+        let id = stage.create(draft.clone()).await?;
+        let begun = stage.read(id).await?;
+        stage.pass(SHORT).await?;
+        for store in [&stage.store, &stage.other] {
+            match store.create(draft.clone().build()).await? {
+                Created::New { at } => equal("when it was created", at, begun.created)?,
+                Created::Existing(found) => {
+                    equal("what is there already", (found.id, found.created), (id, begun.created))?;
+                }
+                Created::KeyTaken => return Err(Violation::new("an operation was taken for another")),
+            }
+            equal("its life", stage.read(id).await?.life, begun.life)?;
+        }
+    }
+    let listed = list_all(&stage.store, &owner(), ListFilter::default(), 100).await?;
+    equal("how many there are", listed.len(), 3)
+}
+
 pub(super) async fn another_request_under_the_same_key_is_refused(stage: Stage) -> Checked {
     let draft = operation().under(stage.lease).keyed(1, 1);
     let id = stage.create(draft.clone()).await?;

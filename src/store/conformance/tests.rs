@@ -30,6 +30,7 @@ async fn a_wrong_store_is_caught() {
         (Flaw::FinishIsNotFenced, "the_writes_of_an_earlier_attempt_are_refused"),
         (Flaw::FinishIsNotAtomic, "r9_one_of_many_finishes_wins"),
         (Flaw::AsksForTheLeaseFirst, "a_key_is_looked_up_whatever_the_lease"),
+        (Flaw::CreatesAnew, "a_keyed_creation_that_is_asked_for_again_finds_itself"),
         (Flaw::CreatesAfterLooking, "r9_many_creations_under_one_key_are_one_operation"),
         (Flaw::ClaimsAfterLooking, "r9_nothing_is_claimed_twice"),
         (Flaw::ForgetsKeysTooLate, "a_key_is_free_again_once_its_operation_has_expired"),

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// An operation to be created.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NewOperation {
     /// Its name, made at random.

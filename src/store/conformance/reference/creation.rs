@@ -5,7 +5,7 @@ use super::{
     kept::{Kept, Operation},
 };
 use crate::{
-    operation::{Key, Timestamp},
+    operation::Timestamp,
     store::{
         StoreError,
         contract::{Created, NewOperation},
@@ -14,10 +14,12 @@ use crate::{
 
 impl Kept {
     /// What came before under the key.
-    pub(super) fn taken(&self, key: Option<Key>, now: Timestamp, flaw: Flaw) -> Option<Created> {
-        let (key, late) = (key?, flaw == Flaw::ForgetsKeysTooLate);
-        let same = self.operations.iter().find(|(_, found)| {
-            found.key.is_some_and(|taken| taken.name == key.name) && (late || !found.is_expired(now))
+    pub(super) fn taken(&self, new: &NewOperation, now: Timestamp, flaw: Flaw) -> Option<Created> {
+        let (key, late) = (new.key?, flaw == Flaw::ForgetsKeysTooLate);
+        let same = self.operations.iter().find(|(id, found)| {
+            let counts = late || !found.is_expired(now);
+            let is_missed = flaw == Flaw::CreatesAnew && **id == new.id;
+            found.key.is_some_and(|taken| taken.name == key.name) && counts && !is_missed
         });
         same.map(|(id, found)| match found.key == Some(key) {
             true => Created::Existing(found.snapshot(*id, now)),

@@ -8,6 +8,7 @@ pub(crate) enum Flaw {
     FinishIsNotFenced,
     FinishIsNotAtomic,
     AsksForTheLeaseFirst,
+    CreatesAnew,
     CreatesAfterLooking,
     ClaimsAfterLooking,
     ForgetsKeysTooLate,

@@ -94,7 +94,7 @@ impl Reference {
 
 impl Store for Reference {
     fn create(&self, operation: NewOperation) -> StoreFuture<Created> {
-        let looked = self.alone(|kept, now| Ok(kept.taken(operation.key, now, self.flaw)));
+        let looked = self.alone(|kept, now| Ok(kept.taken(&operation, now, self.flaw)));
         self.dawdle(Flaw::CreatesAfterLooking);
         let created = self.alone(|kept, now| {
             if self.has(Flaw::AsksForTheLeaseFirst) {
@@ -102,7 +102,7 @@ impl Store for Reference {
             }
             let taken = match self.has(Flaw::CreatesAfterLooking) {
                 true => looked.now().unwrap()?,
-                false => kept.taken(operation.key, now, self.flaw),
+                false => kept.taken(&operation, now, self.flaw),
             };
             match taken {
                 Some(taken) => Ok(taken),
