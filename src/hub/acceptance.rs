@@ -23,7 +23,7 @@ pub(crate) enum Acceptance {
     Later(Accepting),
 }
 
-/// An operation that is being created. Dropping this takes it back.
+/// An operation that is being created. Dropping this takes it back, unless it has a key by which others may know it.
 #[derive(Debug)]
 pub(crate) struct Accepting(pub(super) oneshot::Receiver<Result<Accepted, Declined>>);
 

@@ -3,10 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Hub, Operations, Permit};
-#[cfg(feature = "durable")]
-use crate::operation::{Ending, Failure, Reply};
 use crate::{
-    operation::{Owner, Timestamp},
+    operation::{Ending, Failure, Owner, Reply, Timestamp},
     store::Attempt,
 };
 
@@ -25,7 +23,8 @@ enum Held {
     Shared(Unstarted),
 }
 
-/// What is in a shared store and may yet come to nobody who starts it. Dropping this takes it back.
+/// What is in a shared store and may yet come to nobody who starts it. Dropping this takes it back, or hands it back where others
+/// may know of it.
 #[derive(Debug)]
 struct Unstarted {
     hub: Arc<Hub>,
@@ -41,8 +40,8 @@ enum Origin {
     Created {
         owner: Option<Owner>,
     },
-    #[cfg(feature = "durable")]
-    Claimed,
+    /// Others may know of it: it was queued before, or has a key.
+    Known,
 }
 
 impl Admission {
@@ -51,7 +50,7 @@ impl Admission {
         Self { attempt, created, held: Held::Permit(permit) }
     }
 
-    /// Of an operation that has come into a shared store.
+    /// Of an operation that has come into a shared store, and that nobody else knows of.
     pub(super) fn created(
         hub: &Arc<Hub>,
         attempt: Attempt,
@@ -60,6 +59,11 @@ impl Admission {
         permit: Permit,
     ) -> Self {
         Self::unstarted(hub, attempt, created, permit, Origin::Created { owner })
+    }
+
+    /// Of an attempt that others may know of.
+    pub(super) fn known(hub: &Arc<Hub>, attempt: Attempt, created: Timestamp, permit: Permit) -> Self {
+        Self::unstarted(hub, attempt, created, permit, Origin::Known)
     }
 
     fn unstarted(hub: &Arc<Hub>, attempt: Attempt, created: Timestamp, permit: Permit, origin: Origin) -> Self {
@@ -74,12 +78,6 @@ impl Admission {
             Held::Shared(mut unstarted) => unstarted.permit.take().unwrap_or_default(),
         }
     }
-
-    /// Of an attempt that was claimed.
-    #[cfg(feature = "durable")]
-    pub(super) fn claimed(hub: &Arc<Hub>, attempt: Attempt, created: Timestamp, permit: Permit) -> Self {
-        Self::unstarted(hub, attempt, created, permit, Origin::Claimed)
-    }
 }
 
 impl Drop for Unstarted {
@@ -88,8 +86,7 @@ impl Drop for Unstarted {
         if let Operations::Shared(replica) = &self.hub.operations {
             match &mut self.origin {
                 Origin::Created { owner } => replica.withdraw(self.attempt, owner.take(), Duration::ZERO),
-                #[cfg(feature = "durable")]
-                Origin::Claimed => replica.end(self.attempt, Reply::none(Ending::Failed(Failure::Interrupted))),
+                Origin::Known => replica.end(self.attempt, Reply::none(Ending::Failed(Failure::Interrupted))),
             }
         }
         self.hub.stopped(self.attempt, permit);

@@ -51,7 +51,7 @@ impl Hub {
                 replica.stored(attempt);
                 let permit = self.permits.assign(permit, claimed.owner.as_ref());
                 telemetry::in_flight(1);
-                Some((claimed, Admission::claimed(self, attempt, created, permit)))
+                Some((claimed, Admission::known(self, attempt, created, permit)))
             };
             claimed.into_iter().filter_map(admit).collect()
         });

@@ -47,9 +47,11 @@ impl Hub {
         let hub = Arc::clone(self);
         self.tasks.spawn(async move {
             let Operations::Shared(replica) = &hub.operations else { return };
-            let (id, owner) = (operation.id, operation.owner.clone());
+            let (id, owner, is_keyed) = (operation.id, operation.owner.clone(), operation.key.is_some());
             let accepted = hub.create_in(replica, operation, permit).await;
-            if let Err(Ok(Accepted::Queued { .. })) = answer.send(accepted) {
+            if let Err(Ok(Accepted::Queued { .. })) = answer.send(accepted)
+                && !is_keyed
+            {
                 replica.withdraw(Attempt { operation: id, number: 1 }, owner, Duration::ZERO);
             }
         });
@@ -62,7 +64,7 @@ impl Hub {
         operation: NewOperation,
         permit: Option<Permit>,
     ) -> Result<Accepted, Declined> {
-        let (id, owner) = (operation.id, operation.owner.clone());
+        let (id, owner, is_keyed) = (operation.id, operation.owner.clone(), operation.key.is_some());
         let attempt = Attempt { operation: id, number: 1 };
         let created = match &permit {
             Some(_) => create_under_lease(replica, attempt, operation).await,
@@ -71,7 +73,10 @@ impl Hub {
         match (created, permit) {
             (Ok(Created::New { at: created }), Some(permit)) => {
                 telemetry::in_flight(1);
-                Ok(Accepted::Run(Admission::created(self, attempt, owner, created, permit)))
+                Ok(Accepted::Run(match is_keyed {
+                    true => Admission::known(self, attempt, created, permit),
+                    false => Admission::created(self, attempt, owner, created, permit),
+                }))
             }
             (created, permit) => {
                 if let Some(permit) = permit {

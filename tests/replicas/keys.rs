@@ -27,6 +27,7 @@ on_every_store! {
     a_durable_request_is_run_once
     what_was_created_without_an_answer_is_run_all_the_same
     what_was_created_without_an_answer_is_found_under_its_key
+    what_others_were_told_of_is_not_taken_back
 }
 
 const KEY: Headers<'_> = &[("idempotency-key", "\"k\"")];
@@ -296,5 +297,30 @@ async fn what_was_created_without_an_answer_is_found_under_its_key(stage: &Stage
             assert_eq!((reply.status.as_u16(), reply.text()), (200, "body"));
             assert_eq!(reply.header("x-call"), number.to_string());
         }
+    }
+}
+
+async fn what_others_were_told_of_is_not_taken_back(stage: &Stage) {
+    if !stage.is_shared() {
+        // Nobody else is told.
+        return;
+    }
+    let durable = impatient().execution(Execution::Durable);
+    let kinds = [(builder(), impatient()), (builder(), durable.clone()), (builder().only_accepts(true), durable)];
+    stage.work.go_all();
+    for (number, (builder, policy)) in kinds.into_iter().enumerate() {
+        let key = format!("\"{number}\"");
+        let headers = [("idempotency-key", &*key), ("prefer", "wait=0")];
+        let (one, other) = (stage.replica_of(builder, policy.clone()).await, stage.replica(policy).await);
+        one.tap.hold_answers(true);
+        one.give_up("/jobs", &headers[..1]).await;
+        let location = other.detached_with("/jobs", &headers, "body").await;
+        one.tap.hold_answers(false);
+        let worker = other.work();
+        match number {
+            0 => assert_eq!(other.becomes(&location, "failed").await["error"]["code"], "interrupted"),
+            _durable => assert_eq!(other.result(&location).await.text(), "body"),
+        }
+        worker.abort();
     }
 }

@@ -1,6 +1,6 @@
 //! Replicas of one application before one store, and what one asks of them.
 
-use std::{fmt::Debug, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt::Debug, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use axum::{Router, body::Body};
 use http::{Method, Request};
@@ -112,6 +112,17 @@ impl Replica {
 
     pub(crate) async fn post(&self, path: &str, headers: Headers<'_>, body: &str) -> Received {
         self.begin(Method::POST, path, headers, body.as_bytes()).await.response().await
+    }
+
+    /// Begins a request without a connection, and drops it where nothing can be begun, while the store's answer is held back.
+    pub(crate) async fn give_up(&self, path: &str, headers: Headers<'_>) {
+        let head = headers.iter().fold(Request::post(path), |head, (name, value)| head.header(*name, *value));
+        let mut request = Box::pin(self.router.clone().oneshot(head.body(Body::from("body")).unwrap()));
+        tokio::select! {
+            answer = &mut request => panic!("it is answered: {answer:?}"),
+            () = self.tap.creates_silently() => {}
+        }
+        thread::spawn(move || drop(request)).join().unwrap();
     }
 
     /// Sends a request without a connection, and gets the status of the answer.

@@ -37,6 +37,10 @@ pub(crate) struct State {
     frozen: AtomicBool,
     /// What is created waits.
     held: watch::Sender<bool>,
+    /// What was created is not said to be yet.
+    silent: watch::Sender<bool>,
+    /// How many were created while that is so.
+    silently: watch::Sender<usize>,
     /// So many creations to come are said to have failed.
     unanswered: AtomicUsize,
     /// How many operations were to be created.
@@ -56,6 +60,8 @@ impl State {
             dead: AtomicBool::new(false),
             frozen: AtomicBool::new(false),
             held: watch::Sender::new(false),
+            silent: watch::Sender::new(false),
+            silently: watch::Sender::new(0),
             unanswered: AtomicUsize::new(0),
             creations: watch::Sender::new(0),
             reads: AtomicUsize::new(0),
@@ -71,6 +77,16 @@ impl State {
     /// Has what is created from now on wait until it is let go.
     pub(crate) fn hold(&self, held: bool) {
         self.held.send_replace(held);
+    }
+
+    /// Has what is created from now on be answered only when this is over.
+    pub(crate) fn hold_answers(&self, silent: bool) {
+        self.silent.send_replace(silent);
+    }
+
+    /// Waits until one is there and not answered.
+    pub(crate) async fn creates_silently(&self) {
+        within(self.silently.subscribe().wait_for(|created| *created > 0)).await.unwrap();
     }
 
     /// Waits until so many operations were to be created.
@@ -142,16 +158,18 @@ fn away() -> StoreError {
 
 impl Store for Tap {
     fn create(&self, operation: NewOperation) -> StoreFuture<Created> {
-        let mut held = self.state.held.subscribe();
+        let (mut held, mut silent) = (self.state.held.subscribe(), self.state.silent.subscribe());
         self.state.creations.send_modify(|creations| *creations += 1);
         let is_unanswered = self.state.is_unanswered();
-        if !*held.borrow() && !is_unanswered {
+        if !*held.borrow() && !*silent.borrow() && !is_unanswered {
             return self.ask(|store| store.create(operation));
         }
         let (store, state) = (Arc::clone(&self.store), Arc::clone(&self.state));
         StoreFuture::pending(async move {
             drop(held.wait_for(|held| !held).await);
-            let created = Self::new(store, state).ask(|store| store.create(operation)).await;
+            let created = Self::new(store, Arc::clone(&state)).ask(|store| store.create(operation)).await;
+            state.silently.send_modify(|created| *created += usize::from(*silent.borrow()));
+            drop(silent.wait_for(|silent| !silent).await);
             if is_unanswered { Err(away()) } else { created }
         })
     }
