@@ -1,5 +1,6 @@
 //! A replica before a store that does not always do as it is told.
 
+mod creation;
 mod faulty;
 mod withdrawals;
 
@@ -7,16 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri};
-use tokio::{
-    sync::mpsc::{self, UnboundedReceiver},
-    time::Instant,
-};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::*;
 use crate::{
-    operation::{Key, Owner, ReplyBuilder, StoredRequest},
+    operation::{Owner, ReplyBuilder, StoredRequest},
     policy::{Policy, Terms},
-    store::{Created, ListFilter, NewOperation, Part},
+    store::{ListFilter, NewOperation, Part},
 };
 use faulty::{Asked, Faulty, Leases};
 
@@ -265,27 +263,6 @@ async fn answers(replica: &Replica) -> Vec<Result<(), StoreError>> {
 
 fn assert_unavailable(answers: &[Result<(), StoreError>]) {
     assert!(answers.iter().all(|answer| matches!(answer, Err(StoreError::Unavailable(_)))), "{answers:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_created_without_a_word_is_found_under_its_key() {
-    let (replica, _told) = start_with(100, Faulty::when_asked(Asked::CreatesSilently));
-    let keyed = |id, name| NewOperation {
-        key: Some(Key { name, request: [0; 16] }),
-        ..NewOperation::new(id, Arc::new(Terms::new("/renders".into(), Policy::new())))
-    };
-    let (first, second) = (OperationId::random(), OperationId::random());
-    let begun = Instant::now();
-    assert!(matches!(replica.create_keyed(keyed(first, [1; 16])).await, Ok(Created::New { .. })));
-    assert!(begun.elapsed() < patience(&keyed(first, [1; 16])));
-    let found = replica.create_keyed(keyed(second, [1; 16])).await;
-    assert!(matches!(found, Ok(Created::Existing(found)) if found.id == first));
-    let (found, canceled) = tokio::join!(replica.create_keyed(keyed(second, [2; 16])), async {
-        sleep(Duration::from_secs(1)).await;
-        replica.cancel(second, None).await
-    });
-    canceled.unwrap();
-    assert!(matches!(found, Ok(Created::Existing(found)) if found.state() == State::Canceled));
 }
 
 #[tokio::test(start_paused = true)]

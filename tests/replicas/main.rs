@@ -20,6 +20,7 @@ mod work;
 mod durable;
 mod failures;
 mod keys;
+mod lost_answers;
 mod monitor;
 mod outages;
 mod replicas;
