@@ -99,6 +99,13 @@ function intents.hand_back(id, attempt, body)
   return hand_back(o, body) or { 'queued' }
 end
 
+function intents.leave(id, attempt, rest)
+  local o, refused = running(id, tonumber(attempt))
+  if not o then return refused end
+  queue_again(o, now + tonumber(rest))
+  return { 'queued' }
+end
+
 local function last_argument(at)
   return at + 1 + ARGV[at + 1]
 end
