@@ -1,25 +1,44 @@
 //! Queued operations are begun: owners and routes take turns.
 
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
 use sqlx::postgres::PgRow;
+use tokio::time::sleep;
 
 use super::{
     Shared,
     database::{LARGE, Way, unreadable},
-    ending::retry,
-    literal::id,
+    literal::{id, ids, numbers},
     rows::{attempt, get, known, owner, terms_of, time},
     statement::Statement,
+    terms::millis,
 };
 use crate::{
-    operation::{Failure, Refused, StoredRequest},
+    operation::{Refused, StoredRequest},
+    policy::Terms,
     store::{
         StoreError,
         contract::{Attempt, Claimed, LeaseId},
+        engine::Engine,
     },
 };
 
 /// No more are begun at once, so that no statement is long.
 const AT_ONCE: usize = 64;
+
+/// So often the queue is looked into for one claim: what has rested enough is there the second time, and what others have
+/// taken is not.
+const LOOKS: usize = 3;
+
+/// How long what this release cannot read is left to others.
+const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
+
+/// So many may be left to others in one claim.
+const MOST_LEFT: usize = 100;
+
+/// How often it is tried to let go of what was begun in an outage, and how long to wait before trying again.
+const TRIES: u32 = 600;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Those that have rested enough are queued for the next time. Then the lanes are gone through one by one, from the one
 /// after the last that had its turn, each by one look into the index. Those that others begin just now are passed over, so
@@ -73,49 +92,112 @@ FROM (SELECT) one LEFT JOIN begun b ON true ORDER BY b.round, b.turn",
 
 const REQUEST: &str = "SELECT request FROM {p}live WHERE id = {id} AND attempt = {attempt}";
 
-pub(super) async fn claim(shared: &Shared, lease: LeaseId, limit: usize) -> Result<Vec<Claimed>, StoreError> {
-    let mut claimed = Vec::new();
+/// What was begun and is not run here rests for so long. The attempt does not count.
+const LEAVE: &str = "
+UPDATE {p}live v SET state = 'w', lease = NULL, due = {now} + u.rest
+FROM unnest({ids}, {attempts}, {rests}) AS u(id, attempt, rest)
+WHERE v.id = u.id AND v.attempt = u.attempt AND v.state = 'r'";
+
+/// Attempts that are not run here, and how long they rest.
+type Left = Vec<(Attempt, Duration)>;
+
+/// What came of one look into the queue.
+#[derive(Default)]
+struct Begun {
+    claimed: Vec<Claimed>,
+    left: Left,
+    /// Why others were not read.
+    outage: Option<StoreError>,
+    more: bool,
+}
+
+pub(super) async fn claim(
+    shared: &Arc<Shared>,
+    engine: &Engine,
+    lease: LeaseId,
+    limit: usize,
+) -> Result<Vec<Claimed>, StoreError> {
+    let (mut claimed, mut left, mut looks) = (Vec::new(), 0, 0);
     let mut last_lane = shared.last_lane.lock().await;
-    // What has rested enough is there the second time, and what others have taken is not.
-    for _ in 0..3 {
-        let left = limit.min(AT_ONCE) - claimed.len();
-        if left == 0 || !claim_once(shared, lease, left, &mut last_lane, &mut claimed).await? {
-            break;
+    while claimed.len() < limit.min(AT_ONCE) && looks < LOOKS && left < MOST_LEFT {
+        let most = limit.min(AT_ONCE) - claimed.len();
+        let begun = begin(shared, lease, most, &mut last_lane).await;
+        let begun = begun.unwrap_or_else(|error| Begun { outage: Some(error), ..Begun::default() });
+        claimed.extend(begun.claimed);
+        // None are claimed only where there are none.
+        let goes_on = claimed.is_empty() && !begun.left.is_empty();
+        left += begun.left.len();
+        leave(shared, engine, begun.left).await;
+        match begun.outage {
+            Some(error) if claimed.is_empty() => return Err(error),
+            Some(_) => return Ok(claimed),
+            None if goes_on => {}
+            None if begun.more => looks += 1,
+            None => break,
         }
     }
     Ok(claimed)
 }
 
-/// Whether there may be more at once.
-async fn claim_once(
-    shared: &Shared,
-    lease: LeaseId,
-    limit: usize,
-    last_lane: &mut String,
-    claimed: &mut Vec<Claimed>,
-) -> Result<bool, StoreError> {
+async fn begin(shared: &Shared, lease: LeaseId, limit: usize, last_lane: &mut String) -> Result<Begun, StoreError> {
     let arguments = [&*lease.0.to_string(), &limit.to_string(), &LARGE.to_string(), last_lane];
     let rows = shared.database.often(Way::Plain, &CLAIM, &arguments).await?;
-    let Some(first) = rows.first() else { return Ok(false) };
+    let Some(first) = rows.first() else { return Ok(Begun::default()) };
     if !get::<bool>(first, "held")? {
         return Err(Refused::LeaseOver.into());
     }
+    let rested = get::<i64>(first, "rested")? > 0;
     if get::<Option<&str>>(first, "id")?.is_none() {
-        return Ok(get::<i64>(first, "rested")? > 0 || get::<i64>(first, "candidates")? > 0);
+        return Ok(Begun { more: rested || get::<i64>(first, "candidates")? > 0, ..Begun::default() });
     }
-    let terms = terms_of(shared, &rows).await?;
-    for row in &rows {
-        let attempt = attempt(row)?;
-        let Ok(request) = request(shared, row, attempt).await else {
-            // That one cannot be run here is no reason to lose the others.
-            retry(shared, attempt, Failure::Lost).await?;
+    if let Some(last) = rows.last() {
+        *last_lane = format!("'{}'::uuid", get::<&str>(last, "lane")?);
+    }
+    Ok(Begun { more: rested, ..sort(shared, &rows).await? })
+}
+
+/// Tells what can be run here from what cannot.
+async fn sort(shared: &Shared, rows: &[PgRow]) -> Result<Begun, StoreError> {
+    let attempts = rows.iter().map(attempt).collect::<Result<Vec<_>, _>>()?;
+    let mut begun = Begun::default();
+    let terms = match terms_of(shared, rows).await {
+        Ok(terms) => terms,
+        Err(error) => {
+            begun.outage = Some(error);
+            HashMap::new()
+        }
+    };
+    for (row, attempt) in rows.iter().zip(attempts) {
+        if begun.outage.is_some() {
+            begun.left.push((attempt, Duration::ZERO));
             continue;
-        };
-        let (owner, terms) = (owner(row)?, known(&terms, get(row, "terms")?)?);
-        claimed.push(Claimed { attempt, owner, terms, created: time(get(row, "created")?), request });
-        *last_lane = format!("'{}'::uuid", get::<&str>(row, "lane")?);
+        }
+        match claimed(shared, row, attempt, &terms).await {
+            Ok(claimed) => begun.claimed.push(claimed),
+            // It was canceled meanwhile.
+            Err(StoreError::Refused(_)) => {}
+            Err(StoreError::Unreadable(error)) => {
+                tracing::warn!(%error, "a queued operation cannot be read by this release");
+                begun.left.push((attempt, LEFT_TO_OTHERS));
+            }
+            Err(error) => {
+                begun.outage = Some(error);
+                begun.left.push((attempt, PAUSE));
+            }
+        }
     }
-    Ok(get::<i64>(first, "rested")? > 0)
+    Ok(begun)
+}
+
+async fn claimed(
+    shared: &Shared,
+    row: &PgRow,
+    attempt: Attempt,
+    terms: &HashMap<i32, Arc<Terms>>,
+) -> Result<Claimed, StoreError> {
+    let (owner, terms) = (owner(row)?, known(terms, get(row, "terms")?)?);
+    let request = request(shared, row, attempt).await?;
+    Ok(Claimed { attempt, owner, terms, created: time(get(row, "created")?), request })
 }
 
 async fn request(shared: &Shared, row: &PgRow, attempt: Attempt) -> Result<StoredRequest, StoreError> {
@@ -128,4 +210,30 @@ async fn request(shared: &Shared, row: &PgRow, attempt: Attempt) -> Result<Store
         }
     };
     StoredRequest::from_record(&record).map_err(unreadable)
+}
+
+/// Lets go of these, if not now then as soon as the database can be reached: as long as the lease goes on, nobody else would
+/// run them.
+async fn leave(shared: &Arc<Shared>, engine: &Engine, left: Left) {
+    if left.is_empty() || try_to_leave(shared, &left).await.is_ok() {
+        return;
+    }
+    let shared = Arc::clone(shared);
+    engine.spawn(async move {
+        for _ in 0..TRIES {
+            sleep(PAUSE).await;
+            if try_to_leave(&shared, &left).await.is_ok() {
+                return;
+            }
+        }
+    });
+}
+
+async fn try_to_leave(shared: &Shared, left: &[(Attempt, Duration)]) -> Result<(), StoreError> {
+    let values = [
+        ("ids", &*ids(left.iter().map(|(attempt, _)| attempt.operation))),
+        ("attempts", &numbers(left.iter().map(|(attempt, _)| Some(attempt.number.into())))),
+        ("rests", &numbers(left.iter().map(|(_, rest)| Some(millis(*rest))))),
+    ];
+    shared.database.rows(LEAVE, &values).await.map(drop)
 }

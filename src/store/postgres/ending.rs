@@ -8,7 +8,7 @@ use super::{
     database::{LARGE, Way, admit},
     literal::{bytes, hex, id, ids, letters, numbers},
     reading::{Answer, Question, refusal},
-    rows::{code_of, codes_of, finished, get},
+    rows::{self, code_of, codes_of, end_of, finished, get, readable, terms_of},
     shared::{Batch, Shared},
     statement::Statement,
 };
@@ -288,11 +288,12 @@ pub(super) async fn hand_back(shared: &Shared, attempt: Attempt) -> Result<Optio
 }
 
 async fn retried(shared: &Shared, rows: &[PgRow]) -> Result<Vec<Retried>, StoreError> {
+    let terms = terms_of(shared, rows).await?;
     let mut retried = Vec::with_capacity(rows.len());
-    for (row, (attempt, finished)) in rows.iter().zip(finished(shared, rows).await?) {
-        retried.push(match get(row, "queued")? {
-            true => Retried::Queued(attempt.operation),
-            false => Retried::Ended(attempt.operation, finished),
+    for row in rows {
+        retried.extend(match get(row, "queued")? {
+            true => Some(Retried::Queued(rows::id(row)?)),
+            false => readable(end_of(row, &terms)).map(|(attempt, end)| Retried::Ended(attempt.operation, end)),
         });
     }
     Ok(retried)

@@ -249,8 +249,9 @@ impl Store for PostgresStore {
     }
 
     fn claim(&self, lease: LeaseId, limit: usize) -> StoreFuture<Vec<Claimed>> {
+        let engine = self.engine.clone();
         self.run(
-            async move |shared| claims::claim(&shared, lease, limit).await,
+            async move |shared| claims::claim(&shared, &engine, lease, limit).await,
             |claimed| claimed.iter().map(|claimed| Change::Operation(claimed.attempt.operation)).collect(),
         )
     }

@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use super::{
     database::{LARGE, Way},
     literal::{bytes, hex, id, ids, numbers},
-    rows::{OPERATIONS, SNAPSHOT, codes_of, get, snapshots},
+    rows::{self, OPERATIONS, SNAPSHOT, codes_of, get, readable, snapshots, time},
     shared::{Batch, Shared},
     statement::Statement,
 };
@@ -84,7 +84,7 @@ async fn read(shared: &Shared, questions: &[Question]) -> Result<Answers, StoreE
         let (Some(answer), Some(question)) = (answers.get_mut(index), questions.get(index)) else { continue };
         *answer = match question.part == Part::Reply && is_larger(row)? {
             true => Ok(Answer::Large),
-            false => Ok(Answer::Found(Some(snapshot))),
+            false => snapshot.map(Some).map(Answer::Found),
         };
     }
     Ok(answers)
@@ -111,7 +111,7 @@ pub(super) async fn one(
     let operations = shared.database.render(OPERATIONS, &[("where", &*this), ("reply", reply)]);
     let values = [("snapshot", &*shared.database.render(SNAPSHOT, &[])), ("operations", &operations)];
     let rows = shared.database.rows_by(way, OPERATION, &values).await?;
-    Ok(snapshots(shared, &rows).await?.pop())
+    snapshots(shared, &rows).await?.pop().transpose()
 }
 
 /// Why a step was not taken.
@@ -126,6 +126,7 @@ pub(super) async fn refusal(shared: &Shared, operation: OperationId, step: Step)
     }
 }
 
+/// Leaves out what cannot be read.
 pub(super) async fn list(
     shared: &Shared,
     owner: &Owner,
@@ -153,10 +154,12 @@ pub(super) async fn list(
         ("limit", &one_more),
     ];
     let rows = shared.database.rows(LIST, &values).await?;
-    let mut operations = snapshots(shared, &rows).await?;
-    let more_follow = operations.len() > limit;
-    operations.truncate(limit);
-    let next = operations.last().filter(|_| more_follow).map(|last| (last.created, last.id));
+    let shown = rows.get(..limit).unwrap_or(&rows);
+    let next = match shown.last().filter(|_| rows.len() > limit) {
+        Some(last) => Some((time(get(last, "created")?), rows::id(last)?)),
+        None => None,
+    };
+    let operations = snapshots(shared, shown).await?.into_iter().filter_map(readable).collect();
     Ok(Listed { operations, next })
 }
 

@@ -1,6 +1,6 @@
 //! What rows say: operations, as they are read and as they have ended.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, error::Error, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use sqlx::{Row, postgres::PgRow};
@@ -30,29 +30,43 @@ FROM {p}ended v WHERE {where} AND v.expires > {now} {ended}";
 pub(super) const SNAPSHOT: &str = "o.id::text, o.created, o.terms, o.state::text, o.attempt, o.failures, o.reported, \
     o.fraction, o.message, o.failed_attempts, o.owner, o.ended, o.status, o.failure::text, o.reply, o.size, {now} AS now";
 
-/// The operations of these rows.
-pub(super) async fn snapshots(shared: &Shared, rows: &[PgRow]) -> Result<Vec<Snapshot>, StoreError> {
+/// The operations of these rows, or why one of them cannot be read.
+pub(super) async fn snapshots(
+    shared: &Shared,
+    rows: &[PgRow],
+) -> Result<Vec<Result<Snapshot, StoreError>>, StoreError> {
     let terms = terms_of(shared, rows).await?;
-    rows.iter().map(|row| snapshot(row, &terms)).collect()
+    Ok(rows.iter().map(|row| snapshot(row, &terms)).collect())
 }
 
-/// The ends of the operations of these rows, in their order.
+/// The ends of the operations of these rows, in their order. What cannot be read is left out.
 pub(super) async fn finished(shared: &Shared, rows: &[PgRow]) -> Result<Vec<(Attempt, Finished)>, StoreError> {
     let terms = terms_of(shared, rows).await?;
-    let read = |row: &PgRow| {
-        let finished = Finished {
-            state: state(get(row, "state")?)?,
-            failure: get::<Option<&str>>(row, "failure")?.map(failure).transpose()?,
-            status: status(row)?,
-            terms: known(&terms, get(row, "terms")?)?,
-            run_time: Duration::from_millis(get::<i64>(row, "run_time")?.unsigned_abs()),
-            ran: get(row, "ran")?,
-        };
-        Ok((attempt(row)?, finished))
-    };
-    rows.iter().map(read).collect()
+    Ok(rows.iter().filter_map(|row| readable(end_of(row, &terms))).collect())
 }
 
+/// How the operation of this row has ended.
+pub(super) fn end_of(row: &PgRow, terms: &HashMap<i32, Arc<Terms>>) -> Result<(Attempt, Finished), StoreError> {
+    let finished = Finished {
+        state: state(get(row, "state")?)?,
+        failure: get::<Option<&str>>(row, "failure")?.map(failure).transpose()?,
+        status: status(row)?,
+        terms: known(terms, get(row, "terms")?)?,
+        run_time: Duration::from_millis(get::<i64>(row, "run_time")?.unsigned_abs()),
+        ran: get(row, "ran")?,
+    };
+    Ok((attempt(row)?, finished))
+}
+
+/// What could be read; the rest is no reason to go without it.
+pub(super) fn readable<T>(read: Result<T, StoreError>) -> Option<T> {
+    read.inspect_err(|error| {
+        tracing::warn!(error = error as &dyn Error, "an operation cannot be read by this release");
+    })
+    .ok()
+}
+
+/// The terms of these rows, as far as they can be read.
 pub(super) async fn terms_of(shared: &Shared, rows: &[PgRow]) -> Result<HashMap<i32, Arc<Terms>>, StoreError> {
     let numbers = rows.iter().map(|row| get(row, "terms")).collect::<Result<Vec<_>, _>>()?;
     shared.terms.load(&shared.database, numbers).await

@@ -55,7 +55,7 @@ impl KnownTerms {
         Ok(number)
     }
 
-    /// The terms that are kept under these numbers.
+    /// The terms that are kept under these numbers. Those that cannot be read are left out.
     pub(super) async fn load(
         &self,
         database: &Database,
@@ -78,7 +78,7 @@ impl KnownTerms {
         for row in database.rows(LOAD, &[("ids", &ids)]).await? {
             let number = row.try_get(0).map_err(unreadable)?;
             let record: Vec<u8> = row.try_get(1).map_err(unreadable)?;
-            let terms = Arc::new(Terms::from_record(&record).map_err(unreadable)?);
+            let Ok(terms) = Terms::from_record(&record).map(Arc::new) else { continue };
             let mut known = self.lock();
             if known.terms.len() >= REMEMBERED {
                 *known = Known::default();

@@ -20,6 +20,17 @@ impl From<Malformed> for StoreError {
     }
 }
 
+/// What could be read: what this release cannot read is no reason to go without the rest.
+pub(super) fn readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Err(StoreError::Unreadable(error)) => {
+            tracing::warn!(%error, "an operation cannot be read by this release");
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
 /// A script could not do this.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

@@ -21,6 +21,9 @@ use crate::{
 const TOGETHER: usize = 128;
 const BYTES: u64 = 16 * 1024 * 1024;
 
+/// So many may be left to others in one claim.
+const MOST_LEFT: usize = 100;
+
 /// How often a claim whose answer did not come is taken back, and how long to wait before trying again.
 const TRIES: u32 = 600;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -43,19 +46,34 @@ impl Link {
     }
 
     async fn try_to_claim(&self, lease: LeaseId, claim: u32, limit: usize) -> Result<Vec<Claimed>, StoreError> {
-        let call = self.call(&CLAIM).bytes(lease.0.to_string().as_bytes()).number(claim.into());
-        let call = call.number(limit.min(TOGETHER) as u64).number(BYTES);
-        let (_, mut fields) = Fields::verdict(self.connection.write(&call).await?)?;
-        let mut claimed = Vec::new();
-        while !fields.is_empty() {
-            claimed.extend(self.claimed(fields.fields()?).await?);
+        let (mut claimed, mut left) = (Vec::new(), 0);
+        loop {
+            let call = self.call(&CLAIM).bytes(lease.0.to_string().as_bytes()).number(claim.into());
+            let call = call.number(limit.min(TOGETHER) as u64).number(BYTES);
+            let (_, mut begun) = Fields::verdict(self.connection.write(&call).await?)?;
+            let left_before = left;
+            while !begun.is_empty() {
+                let mut fields = begun.fields()?;
+                let attempt = Attempt { operation: fields.id()?, number: fields.attempt()? };
+                match self.claimed(attempt, fields).await {
+                    Ok(one) => claimed.extend(one),
+                    Err(StoreError::Unreadable(error)) => {
+                        tracing::warn!(%error, "a queued operation cannot be read by this release");
+                        self.leave(attempt).await?;
+                        left += 1;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            // None are claimed only where there are none.
+            if !claimed.is_empty() || left == left_before || left >= MOST_LEFT {
+                return Ok(claimed);
+            }
         }
-        Ok(claimed)
     }
 
     /// None where it has been canceled meanwhile.
-    async fn claimed(&self, mut fields: Fields) -> Result<Option<Claimed>, StoreError> {
-        let attempt = Attempt { operation: fields.id()?, number: fields.attempt()? };
+    async fn claimed(&self, attempt: Attempt, mut fields: Fields) -> Result<Option<Claimed>, StoreError> {
         let (owner, digest, created) = (fields.owner()?, fields.digest()?, fields.time()?);
         let Some(request) = self.request(&fields.bytes()?).await? else { return Ok(None) };
         let terms = self.terms.of(digest, &self.connection, &self.keys).await?.ok_or(Malformed("digest"))?;

@@ -26,8 +26,16 @@ pub(super) struct Connection {
     /// As it was asked for: any server that knows where the store is.
     info: ConnectionInfo,
     patience: Duration,
-    replicas: usize,
     line: Mutex<Line>,
+    awaited: Option<Awaited>,
+}
+
+/// What is waited for once something was written: a connection of its own, since whatever is asked over it meanwhile waits
+/// as well.
+#[derive(Debug)]
+struct Awaited {
+    replicas: usize,
+    connection: Box<Connection>,
 }
 
 #[derive(Default)]
@@ -48,21 +56,28 @@ impl fmt::Debug for Line {
 
 impl Connection {
     pub(super) fn new(info: ConnectionInfo, patience: Duration, replicas: usize) -> Self {
-        Self { info, patience, replicas, line: Mutex::default() }
+        let own = |info| Self { info, patience, line: Mutex::default(), awaited: None };
+        let awaited = (replicas > 0).then(|| Awaited { replicas, connection: Box::new(own(info.clone())) });
+        Self { awaited, ..own(info) }
     }
 
     /// Runs a script that writes, and waits for as many replicas as were asked for.
     pub(super) async fn write(&self, call: &Call) -> Result<Value, StoreError> {
-        let answer = self.script(call).await?;
-        if self.replicas > 0 {
-            let mut wait = redis::cmd("WAIT");
-            wait.arg(self.replicas).arg(u64::try_from(self.patience.as_millis() / 2).unwrap_or(u64::MAX));
-            let reached: usize = self.ask(&wait).await?;
-            if reached < self.replicas {
-                return Err(unavailable(TooFewReplicas { reached }));
-            }
+        let Some(Awaited { replicas, connection }) = &self.awaited else { return self.script(call).await };
+        let answer = connection.try_script(call).await;
+        if answer.as_ref().is_err_and(|error| is_lost(error) && !error.is_timeout()) {
+            // Who reads is not to stay with a server that has a successor.
+            let mut line = self.line().await;
+            (line.open, line.elsewhere) = (None, None);
         }
-        Ok(answer)
+        let answer = answer.map_err(unavailable)?;
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(replicas).arg(u64::try_from(self.patience.as_millis() / 2).unwrap_or(u64::MAX));
+        let reached: usize = connection.ask(&wait).await?;
+        match reached < *replicas {
+            true => Err(unavailable(TooFewReplicas { reached })),
+            false => Ok(answer),
+        }
     }
 
     /// Runs a script; gives it to the server first where it does not know it, or no longer.

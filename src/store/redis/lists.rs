@@ -2,7 +2,7 @@
 
 use super::{
     Link,
-    answer::{Fields, Malformed, id, owner_field},
+    answer::{Fields, Malformed, id, owner_field, readable},
     bodies::KEPT_FOR,
     keys::Keys,
     record::{Record, failure},
@@ -15,7 +15,7 @@ use crate::{
     store::{
         StoreError,
         clock::moment_of_asking,
-        contract::{Counts, ListFilter, Listed, Part, Swept},
+        contract::{Counts, ListFilter, Listed, Part, Snapshot, Swept},
     },
 };
 
@@ -26,6 +26,7 @@ const LOOKED_AT: u64 = 500;
 const SWEPT_AT_ONCE: usize = 100;
 
 impl Link {
+    /// Leaves out what cannot be read.
     pub(super) async fn list(&self, owner: &Owner, filter: ListFilter, limit: usize) -> Result<Listed, StoreError> {
         let state = filter.state.map_or("", |state| state.as_str());
         let after = filter.after.map(place).unwrap_or_default();
@@ -35,10 +36,14 @@ impl Link {
         let now = fields.time()?;
         let mut listed = Listed { next: next(&fields.bytes()?)?, ..Listed::default() };
         while !fields.is_empty() {
-            let (id, record) = (fields.id()?, Record::read(&fields.bytes()?)?);
-            listed.operations.extend(self.snapshot(id, record, now, Part::Status).await?);
+            let (id, record) = (fields.id()?, fields.bytes()?);
+            listed.operations.extend(readable(self.listed(id, &record, now).await)?.flatten());
         }
         Ok(listed)
+    }
+
+    async fn listed(&self, id: OperationId, record: &[u8], now: Timestamp) -> Result<Option<Snapshot>, StoreError> {
+        self.snapshot(id, Record::read(record)?, now, Part::Status).await
     }
 
     pub(super) async fn counts(&self) -> Result<Counts, StoreError> {
@@ -93,7 +98,7 @@ impl Link {
             let (id, failure) = (one.id()?, failure(&one.text()?)?);
             let (_, finished) = Fields::verdict(one.next().ok_or(Malformed("answer"))?)?;
             let reply = Reply::none(Ending::Failed(failure));
-            swept.ended.push((id, self.finished(finished, &reply).await?));
+            swept.ended.extend(readable(self.finished(finished, &reply).await)?.map(|end| (id, end)));
         }
         swept.more = fields.number()? > 0;
         Ok(())

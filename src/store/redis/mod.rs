@@ -15,8 +15,9 @@
 //!
 //! One store is eighteen keys and a channel, all named `{prefix}:…`. The braces are a hash tag: in a cluster all of a
 //! store is in one slot, so that each script finds all of its keys in one place, and every script names all keys that it
-//! touches. The store follows the cluster's redirections. To spread the load over a cluster, give several services
-//! stores of different prefixes.
+//! touches. Where the slot has moved (`MOVED`), the store follows. While it is being moved key by key, the cluster refuses
+//! what needs keys at both ends (`TRYAGAIN`, or `ASK` and then that), and the store is unavailable. To spread the load over a
+//! cluster, give several services stores of different prefixes.
 //!
 //! An operation that has ended takes about 140 bytes beyond its reply, and some 50 more where it has an owner. Replies and
 //! requests of more than 16 KiB are kept apart, in pieces of 1 MiB, so that no single one holds up the server.

@@ -12,7 +12,7 @@ use super::{
     keys::Keys,
     record::{self, Record},
     scripts::{Call, WRITE},
-    terms::Digest,
+    terms::{Digest, millis},
 };
 use crate::{
     operation::{Ending, Failure, OperationId, Owner, Refused, Reply, Report, State, Timestamp},
@@ -24,6 +24,9 @@ use crate::{
 
 /// So many are written by one script, which takes a few milliseconds, and read at a time.
 pub(super) const TOGETHER: usize = 128;
+
+/// How long what this release cannot read is left to others.
+const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
 
 /// One thing to be done by the script that writes.
 #[derive(Debug)]
@@ -199,6 +202,15 @@ impl Link {
     pub(super) async fn hand_back(&self, attempt: Attempt) -> Result<Option<Finished>, StoreError> {
         let failure = Failure::Interrupted;
         self.attempt("hand_back", attempt, vec![failed(failure)], &Reply::none(Ending::Failed(failure))).await
+    }
+
+    /// Leaves the operation to others for a while: the attempt does not count.
+    pub(super) async fn leave(&self, attempt: Attempt) -> Result<(), StoreError> {
+        let none = Reply::none(Ending::Replied);
+        match self.attempt("leave", attempt, vec![decimal(millis(LEFT_TO_OTHERS))], &none).await {
+            Ok(_) | Err(StoreError::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Does what belongs to an attempt. Returns how its operation ended by this, if it did.

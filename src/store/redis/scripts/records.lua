@@ -136,6 +136,21 @@ local function drop_draft(draft)
   return pieces_of_it
 end
 
+-- Drafts that nobody needs. They go when all is written: whatever is taken away first lets a script write though memory is
+-- short.
+local discarded = {}
+
+local function discard(body)
+  discarded[#discarded + 1] = draft_of(body)
+end
+
+after_writing[#after_writing + 1] = function()
+  for _, draft in ipairs(discarded) do
+    call('ZREM', drafts, draft)
+    drop_draft(draft)
+  end
+end
+
 -- How many pieces were dropped: the larger part of the work, where there are any.
 local function drop_body(body)
   local draft = body and draft_of(body)

@@ -79,11 +79,15 @@ local function fail_what_was_lost()
   more = 1
 end
 
+local DRAFTS_AT_ONCE = 4
+
 local function drop_old_drafts()
-  for _, draft in ipairs(call('ZRANGEBYSCORE', drafts, '-inf', now - draft_age, 'LIMIT', 0, 4)) do
+  local old = call('ZRANGEBYSCORE', drafts, '-inf', now - draft_age, 'LIMIT', 0, DRAFTS_AT_ONCE)
+  for _, draft in ipairs(old) do
     call('ZREM', drafts, draft)
     drop_draft(draft)
   end
+  if #old == DRAFTS_AT_ONCE then more = 1 end
 end
 
 forget_what_is_due()

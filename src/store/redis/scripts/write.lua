@@ -99,6 +99,13 @@ function intents.hand_back(id, attempt, body)
   return hand_back(o, body) or { 'queued' }
 end
 
+function intents.leave(id, attempt, rest)
+  local o, refused = running(id, tonumber(attempt))
+  if not o then return refused end
+  queue_again(o, now + tonumber(rest))
+  return { 'queued' }
+end
+
 local function last_argument(at)
   return at + 1 + ARGV[at + 1]
 end
@@ -110,6 +117,9 @@ while ARGV[at] do
 end
 look_up(existing)
 
+-- Which argument may name a draft, and the one answer with which it is kept.
+local drafted = { create = { 6, 'new' }, finish = { 5, 'finished' } }
+
 local answers = {}
 at = 3
 while ARGV[at] do
@@ -117,6 +127,8 @@ while ARGV[at] do
   local done, answer = pcall(intents[ARGV[at]], unpack(ARGV, at + 2, last))
   if not done then answer = { 'error', type(answer) == 'table' and answer.err or tostring(answer) } end
   answers[#answers + 1] = answer
+  local body = drafted[ARGV[at]]
+  if body and answer[1] ~= body[2] then discard(ARGV[at + 1 + body[1]]) end
   at = last + 1
 end
 finish_script()

@@ -57,34 +57,51 @@ async fn large_replies_are_forgotten_a_few_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_large_reply_that_is_refused_counts_for_nothing_and_is_swept() {
+async fn large_bodies_that_are_refused_are_dropped_at_once() {
     let server = Server::start(&[]);
     let store = open(&server).await;
-    let running = create(&store, operation()).await;
-    let canceled = store.cancel(running.operation, None).await.unwrap();
-    assert!(matches!(canceled, Cancellation::Canceled(_)));
-    let refused = store.finish(running, Arc::new(reply(&large(100_000)))).await;
-    assert!(matches!(refused, Err(StoreError::Refused(Refused::Ended(State::Canceled)))), "{refused:?}");
-    assert!(store.forget(running.operation, None).await.unwrap());
-    let drafts = "{respond-async}:drafts";
-    let members: Vec<redis::Value> = ask(&store, &["ZRANGE", drafts, "0", "-1"]).await;
-    let [redis::Value::BulkString(draft)] = &*members else { panic!("{members:?}") };
-    let mut aged = redis::cmd("ZADD");
-    aged.arg(drafts).arg(0).arg(draft);
-    let link = Arc::clone(&store.link);
-    store.engine.run(async move { link.connection.ask::<()>(&aged).await }).await.unwrap();
-    store.sweep(10).await.unwrap();
+    let key = Key { name: [1; 16], request: [2; 16] };
+    let keyed = |key| NewOperation { key: Some(key), ..durable(large(100_000)) };
+    let first = keyed(key);
+    let id = first.id;
+    create(&store, first).await;
+    assert!(matches!(store.create(keyed(key)).await, Ok(Created::Existing(_))));
+    assert!(matches!(store.create(keyed(Key { request: [3; 16], ..key })).await, Ok(Created::KeyTaken)));
+    let held = NewOperation { lease: Some(LeaseId::NONE), ..durable(large(100_000)) };
+    assert!(matches!(store.create(held).await, Err(StoreError::Refused(Refused::LeaseOver))));
+    assert_eq!(ask::<u64>(&store, &["HLEN", "{respond-async}:pieces"]).await, 1);
+
+    let attempt = store.claim(lease(&store).await, 1).await.unwrap().remove(0).attempt;
+    let superseded = store.finish(Attempt { number: 7, ..attempt }, Arc::new(reply(&large(100_000)))).await;
+    assert!(matches!(superseded, Err(StoreError::Refused(Refused::Superseded { latest: 1 }))), "{superseded:?}");
+    assert!(matches!(store.cancel(id, None).await.unwrap(), Cancellation::Canceled(_)));
+    let late = store.finish(attempt, Arc::new(reply(&large(100_000)))).await;
+    assert!(matches!(late, Err(StoreError::Refused(Refused::Ended(State::Canceled)))), "{late:?}");
+    assert!(store.forget(id, None).await.unwrap());
+    expect_nothing_left(&store).await;
+}
+
+/// As of processes that died while they wrote them.
+#[tokio::test]
+async fn sweeps_go_on_until_no_old_draft_is_left() {
+    let server = Server::start(&[]);
+    let store = open(&server).await;
+    for number in 0..9 {
+        let (name, piece) = (format!("0123456789abcde{number}\0\0\0\x01"), format!("0123456789abcde{number}\0\0\0\0"));
+        let _: u64 = ask(&store, &["HSET", "{respond-async}:pieces", &piece, "of nobody"]).await;
+        let _: u64 = ask(&store, &["ZADD", "{respond-async}:drafts", "0", &name]).await;
+    }
+    while store.sweep(100).await.unwrap().more {}
     expect_nothing_left(&store).await;
 }
 
 #[tokio::test]
-async fn a_large_request_that_was_too_slow_to_write_leaves_no_terms() {
+async fn a_large_request_that_was_too_slow_to_write_leaves_nothing_behind() {
     let server = Server::start(&["--appendonly", "no"]);
     let store = open(&server).await;
     let created = store.create(durable(large(40 * 1024 * 1024)));
     let created = tokio::spawn(created);
     while ask::<u64>(&store, &["ZREMRANGEBYRANK", "{respond-async}:drafts", "0", "-1"]).await == 0 {}
     assert!(matches!(created.await.unwrap(), Err(StoreError::Unavailable(_))));
-    assert_eq!(ask::<u64>(&store, &["HLEN", "{respond-async}:terms"]).await, 0);
-    assert_eq!(ask::<u64>(&store, &["HLEN", "{respond-async}:uses"]).await, 0);
+    expect_nothing_left(&store).await;
 }

@@ -8,6 +8,7 @@ mod room;
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "../../../../tests/stores/redis/server.rs"]
 mod server;
+mod strangers;
 
 use std::{sync::Arc, time::Duration};
 

@@ -43,6 +43,24 @@ async fn what_is_written_and_not_replicated_is_unavailable_where_that_was_asked_
     assert!(matches!(created, Err(StoreError::Unavailable(_))), "{created:?}");
 }
 
+/// Whatever becomes of the replicas, it is no matter to who only reads.
+#[tokio::test]
+async fn what_waits_for_replicas_holds_up_no_reading() {
+    let server = Server::start(&[]);
+    let patience = Duration::from_secs(60);
+    let store = RedisStore::builder(server.url()).wait_replicas(1).patience(patience).open().await.unwrap();
+    let other = open(&server).await;
+    let waits = async || ask::<String>(&other, &["INFO", "clients"]).await.contains("blocked_clients:1\r\n");
+    let created = operation();
+    let id = created.id;
+    let waiting = tokio::spawn(store.create(created));
+    while !waits().await {}
+    assert!(store.read(id, None, Part::Status).await.unwrap().is_some());
+    assert!(waits().await);
+    drop(server);
+    assert!(matches!(waiting.await.unwrap(), Err(StoreError::Unavailable(_))));
+}
+
 /// What a user needs, and the refusal of one who lacks a part of it.
 #[tokio::test]
 async fn a_user_without_the_rights_that_are_needed_is_refused_by_their_names() {

@@ -1,5 +1,11 @@
 //! What only this store can get wrong. That it keeps the contract is for the conformance suite to say.
 
+mod opening;
+mod outages;
+#[path = "../../../../tests/support/postgres.rs"]
+mod server;
+mod strangers;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -12,9 +18,6 @@ use crate::{
     policy::{Policy, Terms},
     store::contract::NewOperation,
 };
-
-#[path = "../../../tests/support/postgres.rs"]
-mod server;
 
 use server::Server;
 
@@ -107,135 +110,6 @@ async fn nothing_breaks_behind_pgbouncer() {
 }
 
 #[tokio::test]
-async fn many_migrate_at_once_and_again_and_by_hand() {
-    let server = Server::start();
-    let by_call = builder(server.options(), &server);
-    assert!(matches!(by_call.clone().connect().await, Err(PostgresError::NotMigrated)));
-    let mut migrations = tokio::task::JoinSet::new();
-    for _ in 0..8 {
-        let by_call = by_call.clone();
-        migrations.spawn(async move { by_call.migrate().await });
-    }
-    for migrated in migrations.join_all().await {
-        migrated.unwrap();
-    }
-    by_call.migrate().await.unwrap();
-    by_call.clone().connect().await.unwrap();
-
-    server.sql(&format!("BEGIN; {} COMMIT;", PostgresStore::migrations("hand_").unwrap())).await;
-    let columns = async |prefix: &str| {
-        let statement = format!(
-            "SELECT string_agg(x, ';' ORDER BY x) FROM (
-                SELECT concat_ws(' ', replace(table_name, '{prefix}', ''), ordinal_position, column_name, data_type,
-                    is_nullable) FROM information_schema.columns WHERE table_name LIKE '{prefix}%'
-                UNION ALL SELECT replace(indexdef, '{prefix}', '') FROM pg_indexes WHERE tablename LIKE '{prefix}%') t(x)"
-        );
-        server.sql(&statement).await
-    };
-    let by_hand = columns("hand_").await;
-    assert!(by_hand.contains("failed_attempts"), "{by_hand}");
-    assert_eq!(columns(&by_call.prefix).await, by_hand);
-}
-
-#[tokio::test]
-async fn newer_tables_are_refused_and_left_alone() {
-    let server = Server::start();
-    let builder = builder(server.options(), &server);
-    builder.migrate().await.unwrap();
-    let prefix = &builder.prefix;
-    server.sql(&format!("INSERT INTO {prefix}schema VALUES (2); DROP TABLE {prefix}keys")).await;
-    let newer = |result| matches!(result, Err(PostgresError::Newer { found: 2, known: 1 }));
-    assert!(newer(builder.migrate().await));
-    assert!(newer(builder.clone().connect().await.map(drop)));
-    assert_eq!(server.sql(&format!("SELECT (to_regclass('{prefix}keys') IS NULL)::text")).await, "true");
-}
-
-#[tokio::test]
-async fn a_server_that_may_lose_what_it_has_committed_is_refused_by_name() {
-    let server = Server::start();
-    let builder = builder(server.options(), &server);
-    builder.migrate().await.unwrap();
-    for (setting, value) in [
-        ("synchronous_commit", "off"),
-        ("default_transaction_isolation", "'repeatable read'"),
-        ("default_transaction_read_only", "on"),
-    ] {
-        server.sql(&format!("ALTER ROLE test SET {setting} = {value}")).await;
-        let refused = builder.clone().connect().await.unwrap_err();
-        assert!(refused.to_string().contains(setting), "{refused}");
-        let weaker = builder.clone().weaker_durability(true).connect().await;
-        assert_eq!(weaker.is_ok(), setting == "synchronous_commit", "{setting} {weaker:?}");
-        server.sql(&format!("BEGIN READ WRITE; ALTER ROLE test RESET {setting}; COMMIT")).await;
-    }
-    builder.connect().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_crash_of_the_server_leaves_what_was_kept_and_the_store_recovers() {
-    let server = Server::start();
-    let builder = builder(server.options(), &server).patience(Duration::from_secs(2));
-    builder.migrate().await.unwrap();
-    let store = Arc::new(builder.connect().await.unwrap());
-    let mut creating = tokio::task::JoinSet::new();
-    let (created, mut some) = tokio::sync::mpsc::unbounded_channel();
-    for _ in 0..20 {
-        let (store, created) = (Arc::clone(&store), created.clone());
-        creating.spawn(async move {
-            let mut kept = Vec::new();
-            loop {
-                let operation = operation("somebody", 100);
-                let id = operation.id;
-                match store.create(operation).await {
-                    Ok(_) => kept.push(id),
-                    Err(StoreError::Unavailable(_)) => break kept,
-                    Err(other) => panic!("{other}"),
-                }
-                created.send(()).unwrap();
-            }
-        });
-    }
-    for _ in 0..100 {
-        some.recv().await.unwrap();
-    }
-    server.control("stop");
-    let kept = creating.join_all().await.concat();
-    let owner = Owner::new("somebody");
-    assert!(matches!(store.counts().await, Err(StoreError::Unavailable(_))));
-    server.control("start");
-    let back = tokio::time::Instant::now();
-    while store.create(operation("somebody", 1)).await.is_err() {
-        assert!(back.elapsed() < Duration::from_secs(5));
-    }
-    for id in kept {
-        assert!(store.read(id, Some(&owner), Part::Status).await.unwrap().is_some());
-    }
-}
-
-#[tokio::test]
-async fn a_sweep_that_waited_for_others_ends_nothing_that_waited_as_long_to_be_heard_of() {
-    const LEASE: Duration = Duration::from_secs(1);
-    let server = Server::start();
-    let store = store(&server).await;
-    let lease = store.open_lease(LEASE, Vec::new()).await.unwrap().id;
-    let operation = NewOperation { lease: Some(lease), ..operation("somebody", 1) };
-    let attempt = Attempt { operation: operation.id, number: 1 };
-    store.create(operation).await.unwrap();
-
-    let mut other = server.options().connect().await.unwrap();
-    let lock = format!("BEGIN; LOCK TABLE {}leases IN ACCESS EXCLUSIVE MODE", store.shared.database.prefix);
-    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut other).await.unwrap();
-    let sweep = tokio::spawn(store.sweep(100));
-    tokio::time::sleep(LEASE * 3 / 2).await;
-    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
-    let swept = sweep.await.unwrap().unwrap();
-    assert!(swept.ended.is_empty() && swept.queued.is_empty(), "{swept:?}");
-    assert!(store.open_lease(LEASE, vec![attempt]).await.unwrap().lost.is_empty());
-    tokio::time::sleep(LEASE * 3 / 2).await;
-    let swept = store.sweep(100).await.unwrap();
-    assert_eq!((swept.ended.len(), swept.queued.len()), (0, 1), "a sweep that waited for nothing has it tried again");
-}
-
-#[tokio::test]
 async fn a_key_is_free_again_once_its_operation_has_expired_though_nobody_has_swept() {
     let server = Server::start();
     let store = store(&server).await;
@@ -253,27 +127,6 @@ async fn a_key_is_free_again_once_its_operation_has_expired_though_nobody_has_sw
     while !matches!(store.create(one()).await.unwrap(), Created::New { .. }) {}
     assert_eq!(store.sweep(10).await.unwrap().expired, [attempt.operation]);
     assert!(matches!(store.create(one()).await.unwrap(), Created::Existing(_)));
-}
-
-#[tokio::test]
-async fn changes_are_announced_to_other_stores_and_again_after_the_server_was_away() {
-    let server = Server::start();
-    let builder = builder(server.options(), &server);
-    builder.migrate().await.unwrap();
-    let (one, another) = (builder.clone().connect().await.unwrap(), builder.connect().await.unwrap());
-    let (changes, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    another.announce_to(Arc::new(move |change| _ = changes.send(change)));
-    for _ in 0..2 {
-        assert_eq!(heard.recv().await, Some(Change::Anything));
-        let operation = operation("somebody", 0);
-        let (id, owner) = (operation.id, operation.owner.clone());
-        one.create(operation).await.unwrap();
-        one.cancel(id, owner.as_ref()).await.unwrap();
-        let told = [heard.recv().await.unwrap(), heard.recv().await.unwrap()];
-        assert!(told.contains(&Change::Queued) && told.contains(&Change::Operation(id)), "{told:?}");
-        server.control("restart");
-        while one.counts().await.is_err() {}
-    }
 }
 
 /// Neither new tables, of which nothing is known, nor what was true once may have a claim go through all that is queued.

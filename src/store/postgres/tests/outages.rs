@@ -1,0 +1,89 @@
+//! What the store does while its server is away or waits, and after.
+
+use super::*;
+
+#[tokio::test]
+async fn a_crash_of_the_server_leaves_what_was_kept_and_the_store_recovers() {
+    let server = Server::start();
+    let builder = builder(server.options(), &server).patience(Duration::from_secs(2));
+    builder.migrate().await.unwrap();
+    let store = Arc::new(builder.connect().await.unwrap());
+    let mut creating = tokio::task::JoinSet::new();
+    let (created, mut some) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..20 {
+        let (store, created) = (Arc::clone(&store), created.clone());
+        creating.spawn(async move {
+            let mut kept = Vec::new();
+            loop {
+                let operation = operation("somebody", 100);
+                let id = operation.id;
+                match store.create(operation).await {
+                    Ok(_) => kept.push(id),
+                    Err(StoreError::Unavailable(_)) => break kept,
+                    Err(other) => panic!("{other}"),
+                }
+                created.send(()).unwrap();
+            }
+        });
+    }
+    for _ in 0..100 {
+        some.recv().await.unwrap();
+    }
+    server.control("stop");
+    let kept = creating.join_all().await.concat();
+    let owner = Owner::new("somebody");
+    assert!(matches!(store.counts().await, Err(StoreError::Unavailable(_))));
+    server.control("start");
+    let back = tokio::time::Instant::now();
+    while store.create(operation("somebody", 1)).await.is_err() {
+        assert!(back.elapsed() < Duration::from_secs(5));
+    }
+    for id in kept {
+        assert!(store.read(id, Some(&owner), Part::Status).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_that_waited_for_others_ends_nothing_that_waited_as_long_to_be_heard_of() {
+    const LEASE: Duration = Duration::from_secs(1);
+    let server = Server::start();
+    let store = store(&server).await;
+    let lease = store.open_lease(LEASE, Vec::new()).await.unwrap().id;
+    let operation = NewOperation { lease: Some(lease), ..operation("somebody", 1) };
+    let attempt = Attempt { operation: operation.id, number: 1 };
+    store.create(operation).await.unwrap();
+
+    let mut other = server.options().connect().await.unwrap();
+    let lock = format!("BEGIN; LOCK TABLE {}leases IN ACCESS EXCLUSIVE MODE", store.shared.database.prefix);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut other).await.unwrap();
+    let sweep = tokio::spawn(store.sweep(100));
+    tokio::time::sleep(LEASE * 3 / 2).await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    let swept = sweep.await.unwrap().unwrap();
+    assert!(swept.ended.is_empty() && swept.queued.is_empty(), "{swept:?}");
+    assert!(store.open_lease(LEASE, vec![attempt]).await.unwrap().lost.is_empty());
+    tokio::time::sleep(LEASE * 3 / 2).await;
+    let swept = store.sweep(100).await.unwrap();
+    assert_eq!((swept.ended.len(), swept.queued.len()), (0, 1), "a sweep that waited for nothing has it tried again");
+}
+
+#[tokio::test]
+async fn changes_are_announced_to_other_stores_and_again_after_the_server_was_away() {
+    let server = Server::start();
+    let builder = builder(server.options(), &server);
+    builder.migrate().await.unwrap();
+    let (one, another) = (builder.clone().connect().await.unwrap(), builder.connect().await.unwrap());
+    let (changes, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    another.announce_to(Arc::new(move |change| _ = changes.send(change)));
+    for _ in 0..2 {
+        assert_eq!(heard.recv().await, Some(Change::Anything));
+        let operation = operation("somebody", 0);
+        let (id, owner) = (operation.id, operation.owner.clone());
+        one.create(operation).await.unwrap();
+        one.cancel(id, owner.as_ref()).await.unwrap();
+        let told = [heard.recv().await.unwrap(), heard.recv().await.unwrap()];
+        assert!(told.contains(&Change::Queued) && told.contains(&Change::Operation(id)), "{told:?}");
+        server.control("restart");
+        while one.counts().await.is_err() {}
+    }
+}
