@@ -87,3 +87,22 @@ async fn changes_are_announced_to_other_stores_and_again_after_the_server_was_aw
         while one.counts().await.is_err() {}
     }
 }
+
+#[tokio::test]
+async fn heartbeats_wait_behind_nothing_else() {
+    let server = Server::start();
+    let builder = builder(server.options(), &server).connections(1);
+    builder.migrate().await.unwrap();
+    let store = builder.connect().await.unwrap();
+    let lease = store.open_lease(Duration::from_secs(60), Vec::new()).await.unwrap().id;
+
+    let mut other = server.options().connect().await.unwrap();
+    let lock = format!("BEGIN; LOCK TABLE {}ended IN ACCESS EXCLUSIVE MODE", store.shared.database.prefix);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut other).await.unwrap();
+    let reading = tokio::spawn(store.read(OperationId::random(), None, Part::Status));
+    while server.sql("SELECT count(*)::text FROM pg_locks WHERE NOT granted").await == "0" {}
+    assert_eq!(store.renew(lease, Vec::new()).await.unwrap(), []);
+    assert!(!reading.is_finished());
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    assert!(reading.await.unwrap().unwrap().is_none());
+}
