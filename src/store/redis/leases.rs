@@ -18,10 +18,9 @@ const TOGETHER: usize = 500;
 
 impl Link {
     pub(super) async fn open_lease(&self, length: Duration, running: &[Attempt]) -> Result<OpenLease, StoreError> {
-        // What is brought along is looked at under the new lease, which is there first.
-        let (id, _) = self.lease_call(None, length, &[]).await?;
-        let mut lost = Vec::new();
-        for some in running.chunks(TOGETHER) {
+        let (first, rest) = running.split_at(running.len().min(TOGETHER));
+        let (id, mut lost) = self.lease_call(None, length, first).await?;
+        for some in rest.chunks(TOGETHER) {
             lost.extend(self.lease_call(Some(id), length, some).await?.1);
         }
         Ok(OpenLease { id, lost })
