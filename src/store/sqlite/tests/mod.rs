@@ -2,6 +2,7 @@
 
 mod batches;
 mod files;
+mod groups;
 mod outages;
 mod processes;
 mod strangers;
