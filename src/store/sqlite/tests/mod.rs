@@ -6,6 +6,7 @@ mod groups;
 mod outages;
 mod processes;
 mod strangers;
+mod turns;
 
 use std::{
     fs,
