@@ -153,7 +153,7 @@ impl Batch {
     async fn claim(&mut self, lease: LeaseId, queued: &[Queued], turn: i64) -> Result<(), StoreError> {
         let now = self.now;
         let claim = CLAIM.about(queued.len()).bind(turn).bind(lease.0);
-        let claim = claim.rows(COLUMNS, queued, |statement, queued| queued.bind(statement, now));
+        let claim = claim.rows(COLUMNS, queued.iter(), |statement, queued| queued.bind(statement, now));
         self.execute(claim.bound()).await.map(drop)
     }
 

@@ -44,8 +44,8 @@ impl GroupWrite for Create {
     async fn write_group(group: &[&Self], batch: &mut Batch) -> Result<Vec<Result<Created, StoreError>>, StoreError> {
         let mut free = batch.free().await?;
         let rows = group.iter().map(|Self(operation)| free.admit(&operation.terms).and_then(|()| Row::of(operation)));
-        let rows: Vec<Result<Row<'_>, StoreError>> = rows.collect();
-        let refused = batch.insert(&rows.iter().flatten().collect::<Vec<_>>()).await?;
+        let mut rows: Vec<Result<Row<'_>, StoreError>> = rows.collect();
+        let refused = batch.insert(&mut rows.iter_mut().flatten().collect::<Vec<_>>()).await?;
         let at = batch.now;
         let answer = |row: Result<Row<'_>, StoreError>| match refused.contains(&row?.operation.id) {
             true => Err(Refused::LeaseOver.into()),
@@ -110,17 +110,17 @@ impl<'a> Row<'a> {
 
 impl Batch {
     /// Inserts what is not under a lease that is over, and gives the ids of what is.
-    async fn insert(&mut self, rows: &[&Row<'_>]) -> Result<HashSet<OperationId>, StoreError> {
+    async fn insert(&mut self, rows: &mut [&mut Row<'_>]) -> Result<HashSet<OperationId>, StoreError> {
         let mut refused = HashSet::new();
-        for rows in rows.chunks(rows::LARGEST) {
+        for rows in rows.chunks_mut(rows::LARGEST) {
             let now = self.now;
             let insert = INSERT.about(rows.len()).bind(millis(now));
-            let insert = insert.rows(COLUMNS, rows, |statement, row| row.bind(statement, now)).bind(millis(now));
-            let request = |statement: Statement, row: &&Row<'_>| {
-                statement.bind(bytes(row.operation.id)).bind(row.request.clone())
-            };
+            let insert = insert.rows(COLUMNS, rows.iter(), |statement, row| row.bind(statement, now)).bind(millis(now));
             let all = rows.len() + rows.iter().filter(|row| row.request.is_some()).count();
-            if self.execute(insert.rows(2, rows, request).bound()).await? < all as u64 {
+            let insert = insert.rows(2, rows.iter_mut(), |statement, row| {
+                statement.bind(bytes(row.operation.id)).bind(row.request.take())
+            });
+            if self.execute(insert.bound()).await? < all as u64 {
                 let ids: Vec<_> = rows.iter().map(|row| row.operation.id).collect();
                 let found = self.find(&ids).await?;
                 refused.extend(ids.into_iter().filter(|id| !found.contains_key(id)));

@@ -119,8 +119,8 @@ impl Batch {
         for ended in all.chunks(rows::LARGEST) {
             let now = self.now;
             let end = END.about(ended.len()).bind(millis(now));
-            let end = end.rows(COLUMNS, ended, |statement, ended| ended.bind(statement, now));
-            let end = end.rows(2, ended, |statement, ended| {
+            let end = end.rows(COLUMNS, ended.iter(), |statement, ended| ended.bind(statement, now));
+            let end = end.rows(2, ended.iter(), |statement, ended| {
                 let reply = (ended.reply.size() > 0).then(|| ended.reply.to_record());
                 statement.bind(ended.kept.number).bind(reply)
             });

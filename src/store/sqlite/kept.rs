@@ -96,7 +96,7 @@ impl Batch {
         let mut found = HashMap::with_capacity(operations.len());
         for operations in operations.chunks(rows::LARGEST) {
             let find = FIND.about(operations.len()).bind(millis(self.now));
-            let find = find.rows(1, operations, |statement, operation| statement.bind(bytes(*operation)));
+            let find = find.rows(1, operations.iter(), |statement, operation| statement.bind(bytes(*operation)));
             for row in self.all(find.bound()).await? {
                 found.insert(id(&row, 1)?, row);
             }

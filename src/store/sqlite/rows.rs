@@ -44,9 +44,14 @@ pub(super) struct RowsStatement {
 
 impl RowsStatement {
     /// Binds the rows, of so many columns each.
-    pub(super) fn rows<T>(self, columns: usize, rows: &[T], bind: impl Fn(Statement, &T) -> Statement) -> Self {
+    pub(super) fn rows<R: ExactSizeIterator>(
+        self,
+        columns: usize,
+        rows: R,
+        bind: impl FnMut(Statement, R::Item) -> Statement,
+    ) -> Self {
         let missing = columns * self.size.saturating_sub(rows.len());
-        let statement = rows.iter().fold(self.statement, bind);
+        let statement = rows.fold(self.statement, bind);
         Self { statement: (0..missing).fold(statement, |statement, _| statement.bind(None::<i64>)), ..self }
     }
 
