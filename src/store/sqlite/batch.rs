@@ -1,9 +1,6 @@
-//! Writes that share a commit.
-//!
-//! All of a batch is one transaction, and so one flush to the disk; nobody is answered before it. What is refused has
-//! changed nothing, and so does not concern the others. A write that breaks the transaction is left out of the next try.
+//! What is written, and the transaction in which it is.
 
-use std::{any::Any, fmt, pin::Pin, sync::Arc};
+use std::{any::Any, fmt, pin::Pin};
 
 use sqlx::{
     Connection, Sqlite, SqliteConnection,
@@ -13,11 +10,11 @@ use sqlx::{
 
 use super::{
     super::{StoreError, StoreFuture, engine::Batches},
-    database::{Database, unavailable},
+    database::unavailable,
     kept::{get, now, timestamp},
     room::Room,
 };
-use crate::operation::Timestamp;
+use crate::operation::{OperationId, Timestamp};
 
 /// Something to write, atomic by itself: it is refused before it has changed anything, or it is done.
 pub(super) trait Write: fmt::Debug + Send + Sync + 'static {
@@ -27,12 +24,33 @@ pub(super) trait Write: fmt::Debug + Send + Sync + 'static {
     fn write(&self, batch: &mut Batch) -> impl Future<Output = Result<Self::Answer, StoreError>> + Send;
 }
 
+/// A [`Write`] of which a batch does many in the same statements.
+pub(super) trait GroupWrite: Write {
+    /// The operation that it is about, if it may be one of a group, in which no other is about the same. What is large is
+    /// written by itself, and so is what needs more than its part of those statements.
+    fn in_group(&self) -> Option<OperationId>;
+
+    /// Answers for each, in their order. The way of a single one too, as a group of one.
+    fn write_group(
+        group: &[&Self],
+        batch: &mut Batch,
+    ) -> impl Future<Output = Result<Vec<Result<Self::Answer, StoreError>>, StoreError>> + Send;
+}
+
+/// The answer of a group of one.
+pub(super) fn only<T>(answers: Vec<Result<T, StoreError>>) -> Result<T, StoreError> {
+    answers.into_iter().next().unwrap_or(Err(StoreError::Unsupported("a group of none")))
+}
+
+/// What has more bytes is written by itself, not in a group.
+pub(super) const LARGEST_IN_GROUP: usize = 64 << 10;
+
 /// Any [`Write`].
-pub(super) trait AnyWrite: fmt::Debug + Send + Sync {
+pub(super) trait AnyWrite: Any + fmt::Debug + Send + Sync {
     fn write_any<'a>(&'a self, batch: &'a mut Batch) -> Pin<Box<dyn Future<Output = Answered> + Send + 'a>>;
 }
 
-type Answered = Result<Box<dyn Any + Send>, StoreError>;
+pub(super) type Answered = Result<Box<dyn Any + Send>, StoreError>;
 
 impl<W: Write> AnyWrite for W {
     fn write_any<'a>(&'a self, batch: &'a mut Batch) -> Pin<Box<dyn Future<Output = Answered> + Send + 'a>> {
@@ -71,15 +89,20 @@ pub(super) struct Batch {
 pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
 
 impl Batch {
-    async fn begin(mut connection: SqliteConnection, room: Room) -> Result<Self, StoreError> {
+    pub(super) async fn begin(mut connection: SqliteConnection, room: Room) -> Result<Self, StoreError> {
         let begin = sqlx::query(concat!("BEGIN IMMEDIATE; SELECT ", now!()));
         let row = begin.fetch_one(&mut connection).await.map_err(unavailable)?;
         Ok(Self { now: timestamp(get(&row, 0)?), connection, room })
     }
 
-    async fn commit(mut self) -> Result<SqliteConnection, StoreError> {
+    pub(super) async fn commit(mut self) -> Result<SqliteConnection, StoreError> {
         sqlx::query("COMMIT").execute(&mut self.connection).await.map_err(unavailable)?;
         Ok(self.connection)
+    }
+
+    /// Nothing has been written; the connection is given up.
+    pub(super) async fn give_up(self) {
+        let _rolled_back = self.connection.close().await;
     }
 
     /// How many rows the statement has changed.
@@ -95,68 +118,4 @@ impl Batch {
     pub(super) async fn all(&mut self, statement: Statement) -> Result<Vec<SqliteRow>, StoreError> {
         statement.fetch_all(&mut self.connection).await.map_err(unavailable)
     }
-}
-
-/// Writes all of them, in their order, and answers for each.
-pub(super) async fn write_together(database: &Database, writes: &[Box<dyn AnyWrite>]) -> Vec<Answered> {
-    let mut answers: Vec<Option<Answered>> = writes.iter().map(|_| None).collect();
-    while answers.iter().any(Option::is_none) {
-        match try_together(database, writes, &mut answers).await {
-            Ok(()) => break,
-            Err(Broken { by: Some(write), error }) => answers[write] = Some(Err(error)),
-            Err(Broken { by: None, error }) => {
-                let error = Arc::new(error);
-                let same = || Some(Err(StoreError::Unavailable(Box::new(Arc::clone(&error)))));
-                answers.iter_mut().filter(|answer| answer.is_none()).for_each(|answer| *answer = same());
-            }
-        }
-    }
-    answers.into_iter().flatten().collect()
-}
-
-/// Why there was no commit.
-struct Broken {
-    /// Which write is to blame, if one is.
-    by: Option<usize>,
-    error: StoreError,
-}
-
-impl From<StoreError> for Broken {
-    fn from(error: StoreError) -> Self {
-        Self { by: None, error }
-    }
-}
-
-/// One transaction for all that have no answer yet. A connection on which anything went wrong is given up, and what was
-/// not committed with it.
-async fn try_together(
-    database: &Database,
-    writes: &[Box<dyn AnyWrite>],
-    answers: &mut [Option<Answered>],
-) -> Result<(), Broken> {
-    let connections = database.connections().await?;
-    let mut place = connections.writer.lock().await;
-    let connection = match place.take() {
-        Some(connection) => connection,
-        None => connections.connect().await?,
-    };
-    let mut batch = Batch::begin(connection, database.room()).await?;
-    let mut written = Vec::with_capacity(writes.len());
-    for (number, write) in writes.iter().enumerate() {
-        if answers[number].is_some() {
-            continue;
-        }
-        match write.write_any(&mut batch).await {
-            Err(error @ StoreError::Unavailable(_)) => {
-                let _rolled_back = batch.connection.close().await;
-                return Err(Broken { by: Some(number), error });
-            }
-            answer => written.push((number, answer)),
-        }
-    }
-    *place = Some(batch.commit().await?);
-    for (number, answer) in written {
-        answers[number] = Some(answer);
-    }
-    Ok(())
 }

@@ -1,10 +1,10 @@
 //! How queued operations find somebody to run them.
 //!
 //! Each owner and route has a lane, and the lanes take turns in the order of their numbers: the next operation is the
-//! oldest of the first lane after the one that had its turn last. The index holds only what may be claimed at once, so
-//! that is one look at it however many are queued.
+//! oldest of the first lane after the one that had its turn last. The index holds only what may be claimed at once, and is
+//! looked at some times for each operation that is claimed, however many are queued.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use sqlx::sqlite::SqliteRow;
 
@@ -13,17 +13,17 @@ use super::{
         StoreError,
         contract::{Attempt, Claimed, LeaseId},
     },
-    batch::{Batch, Write},
-    database::unavailable,
+    batch::{Batch, Statement, Write},
     kept::{self, Kept, get, limit, millis, select},
+    rows::{self, Texts, parameters},
 };
-use crate::operation::{Refused, Step, StoredRequest};
+use crate::operation::{Life, Refused, Step, StoredRequest, Timestamp};
 
 /// How long what this release cannot read is left to others.
 const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
 
 /// So many may be left to others in one claim.
-const MOST_LEFT: usize = 100;
+const MOST_LEFT: usize = rows::LARGEST;
 
 #[derive(Debug)]
 pub(super) struct Claim(pub(super) LeaseId, pub(super) usize);
@@ -35,31 +35,98 @@ impl Write for Claim {
         let Self(lease, most) = *self;
         batch.hold(lease).await?;
         batch.end_rests(most.saturating_add(MOST_LEFT)).await?;
-        let mut claimed = Vec::new();
-        let (begun, mut left) = (batch.turn().await?, 0);
-        let mut turn = begun;
-        while claimed.len() < most
-            && left < MOST_LEFT
-            && let Some(row) = batch.next(turn).await?
-        {
-            let number = get(&row, 0)?;
-            turn = get(&row, 7)?;
-            match queued(&row) {
-                Ok((kept, request)) => claimed.push(batch.claim(lease, kept, request).await?),
-                Err(StoreError::Unreadable(error)) => {
-                    tracing::warn!(error = %error, "a queued operation cannot be read by this release");
-                    batch.leave(number).await?;
-                    left += 1;
+        let (mut claimed, mut left) = (Vec::new(), 0);
+        while claimed.len() < most && left < MOST_LEFT {
+            let next = batch.next((most - claimed.len()).min(MOST_LEFT - left)).await?;
+            let Some(last) = next.last() else { break };
+            let (mut taken, turn) = (Vec::with_capacity(next.len()), get(last, 7)?);
+            for row in &next {
+                match queued(row) {
+                    Ok(queued) => taken.push(queued),
+                    Err(StoreError::Unreadable(error)) => {
+                        tracing::warn!(error = %error, "a queued operation cannot be read by this release");
+                        batch.leave(get(row, 0)?).await?;
+                        left += 1;
+                    }
+                    Err(error) => return Err(error),
                 }
-                Err(error) => return Err(error),
             }
-        }
-        if turn != begun {
-            batch.execute(sqlx::query("UPDATE turn SET lane = ?").bind(turn)).await?;
+            batch.claim(lease, &taken, turn).await?;
+            claimed.extend(taken.into_iter().map(Queued::claimed));
         }
         Ok(claimed)
     }
 }
+
+/// An operation that is claimed.
+struct Queued {
+    kept: Kept,
+    request: StoredRequest,
+    /// Where it is from now on.
+    life: Life,
+}
+
+/// What was [next](Batch::next).
+fn queued(row: &SqliteRow) -> Result<Queued, StoreError> {
+    let kept = Kept::of(row)?;
+    let life = kept.snapshot.life.step(Step::Claim)?;
+    Ok(Queued { request: kept::request(get(row, 17)?)?, kept, life })
+}
+
+/// The parameters of a [`Queued`].
+const COLUMNS: usize = 3;
+
+static CLAIM: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!(
+            "UPDATE turn SET lane = ?; \
+             UPDATE operations SET state = 1, lease = ?, attempt = column2, due = column3 \
+             FROM (VALUES {}) WHERE number = column1",
+            parameters(size, COLUMNS),
+        )
+    })
+});
+
+impl Queued {
+    fn bind(&self, statement: Statement, now: Timestamp) -> Statement {
+        let runs_until = self.kept.snapshot.terms.max_run_time().map(|longest| millis(now.after(longest)));
+        statement.bind(self.kept.number).bind(i64::from(self.life.attempt)).bind(runs_until)
+    }
+
+    fn claimed(self) -> Claimed {
+        let Kept { owner, snapshot, .. } = self.kept;
+        let attempt = Attempt { operation: snapshot.id, number: self.life.attempt };
+        Claimed { attempt, owner, terms: snapshot.terms, created: snapshot.created, request: self.request }
+    }
+}
+
+/// The operations that are next, at most so many, with their requests. In `lanes` are those that may be concerned, with
+/// their oldest operations: the first lane, and after each the next. In `turns` come these, and after each the next of the
+/// same lane; what is later waits there until its turn.
+pub(super) const NEXT: &str = concat!(
+    "WITH RECURSIVE lanes (one, first, oldest) AS (\
+         SELECT lane, lane, number FROM operations WHERE number = ifnull(\
+             (SELECT number FROM operations WHERE state = 0 AND due IS NULL AND lane > (SELECT lane FROM turn) \
+                 ORDER BY lane, number LIMIT 1), \
+             (SELECT number FROM operations WHERE state = 0 AND due IS NULL ORDER BY lane, number LIMIT 1)) \
+         UNION ALL \
+         SELECT lane, first, number FROM lanes CROSS JOIN operations WHERE lane <> first AND number = ifnull(\
+             (SELECT number FROM operations WHERE state = 0 AND due IS NULL AND lane > one \
+                 ORDER BY lane, number LIMIT 1), \
+             (SELECT number FROM operations WHERE state = 0 AND due IS NULL ORDER BY lane, number LIMIT 1)) \
+         LIMIT ?1), \
+     turns (round, is_later, whose, next) AS (\
+         SELECT 0, one < first, one, oldest FROM lanes \
+         UNION ALL \
+         SELECT round + 1, is_later, whose, number FROM turns CROSS JOIN operations WHERE number = \
+             (SELECT number FROM operations WHERE state = 0 AND due IS NULL AND lane = whose AND number > next \
+                 ORDER BY number LIMIT 1) \
+         ORDER BY 1, 2, 3 LIMIT ?1) ",
+    select!(
+        "(SELECT record FROM requests WHERE operation = number)",
+        "JOIN turns ON number = next ORDER BY round, is_later, whose"
+    )
+);
 
 impl Batch {
     /// Refuses where the lease is over.
@@ -77,40 +144,17 @@ impl Batch {
         self.execute(rested.bind(millis(self.now)).bind(limit(most))).await
     }
 
-    /// Whose turn it was last.
-    async fn turn(&mut self) -> Result<i64, StoreError> {
-        let row = self.one(sqlx::query("SELECT lane FROM turn")).await?;
-        get(&row.ok_or_else(|| unavailable(sqlx::Error::RowNotFound))?, 0)
+    /// Which operations are next after whose turn it was last, some of them if there are very many.
+    async fn next(&mut self, most: usize) -> Result<Vec<SqliteRow>, StoreError> {
+        self.all(sqlx::query(NEXT).bind(limit(most.min(rows::LARGEST)))).await
     }
 
-    /// Which operation is next after this turn, with its request.
-    async fn next(&mut self, turn: i64) -> Result<Option<SqliteRow>, StoreError> {
-        let next = select!(
-            "(SELECT record FROM requests WHERE operation = number)",
-            "WHERE number = ifnull(\
-                 (SELECT number FROM operations WHERE state = 0 AND due IS NULL AND lane > ? ORDER BY lane, number LIMIT 1), \
-                 (SELECT number FROM operations WHERE state = 0 AND due IS NULL ORDER BY lane, number LIMIT 1))"
-        );
-        self.one(sqlx::query(next).bind(turn)).await
-    }
-
-    async fn claim(&mut self, lease: LeaseId, kept: Kept, request: StoredRequest) -> Result<Claimed, StoreError> {
-        let Kept { number, owner, snapshot, .. } = kept;
-        let life = snapshot.life.step(Step::Claim)?;
-        let runs_until = snapshot.terms.max_run_time().map(|longest| millis(self.now.after(longest)));
-        let claim = sqlx::query(
-            "UPDATE operations SET state = 1, attempt = ?3, lease = ?4, due = ?5 \
-             WHERE number = ?1 AND state = 0 AND attempt = ?2",
-        );
-        let claim = claim
-            .bind(number)
-            .bind(i64::from(snapshot.life.attempt))
-            .bind(i64::from(life.attempt))
-            .bind(lease.0)
-            .bind(runs_until);
-        self.execute(claim).await?;
-        let attempt = Attempt { operation: snapshot.id, number: life.attempt };
-        Ok(Claimed { attempt, owner, terms: snapshot.terms, created: snapshot.created, request })
+    /// Claims operations that are as they were just found, and remembers whose turn it was last.
+    async fn claim(&mut self, lease: LeaseId, queued: &[Queued], turn: i64) -> Result<(), StoreError> {
+        let now = self.now;
+        let claim = CLAIM.about(queued.len()).bind(turn).bind(lease.0);
+        let claim = claim.rows(COLUMNS, queued.iter(), |statement, queued| queued.bind(statement, now));
+        self.execute(claim.bound()).await.map(drop)
     }
 
     async fn leave(&mut self, number: i64) -> Result<(), StoreError> {
@@ -119,9 +163,4 @@ impl Batch {
         self.execute(leave.bind(millis(rested)).bind(number)).await?;
         Ok(())
     }
-}
-
-/// What was [next](Batch::next).
-fn queued(row: &SqliteRow) -> Result<(Kept, StoredRequest), StoreError> {
-    Ok((Kept::of(row)?, kept::request(get(row, 17)?)?))
 }

@@ -21,6 +21,7 @@ use super::{
     SqliteOptions,
     open::{self, OpenError},
     room::Room,
+    rows,
 };
 
 /// So many read at once.
@@ -84,7 +85,8 @@ impl Connections {
         open::prepare(path, &options, create).await?;
         let options = options
             .synchronous(if flush { SqliteSynchronous::Full } else { SqliteSynchronous::Normal })
-            .pragma("journal_size_limit", LARGEST_IDLE_LOG);
+            .pragma("journal_size_limit", LARGEST_IDLE_LOG)
+            .row_buffer_size(rows::LARGEST + 1);
         let writer = options.connect().await?;
         let pool = SqlitePoolOptions::new()
             .max_connections(READERS)

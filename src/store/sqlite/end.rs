@@ -1,4 +1,4 @@
-//! What becomes of operations: steps along the table of a [`Life`].
+//! What becomes of operations otherwise than by a reply: steps along the table of a [`Life`].
 
 use std::sync::Arc;
 
@@ -8,26 +8,10 @@ use super::{
         contract::{Attempt, Cancellation, FailedAttempt, Finished},
     },
     batch::{Batch, Write},
+    finish::Ended,
     kept::{Kept, bytes, millis, name, select, state_number, write_failed},
-    room::LARGEST_RECORD,
 };
 use crate::operation::{Ending, Failure, Life, OperationId, Owner, Refused, Reply, Report, State, Step};
-
-#[derive(Debug)]
-pub(super) struct Finish(pub(super) Attempt, pub(super) Arc<Reply>);
-
-impl Write for Finish {
-    type Answer = Finished;
-
-    async fn write(&self, batch: &mut Batch) -> Result<Finished, StoreError> {
-        let Self(attempt, reply) = self;
-        let kept = batch.attempted(*attempt).await?;
-        if reply.size() <= LARGEST_RECORD && batch.fits(reply.size() as u64).await? {
-            return batch.finish(&kept, *attempt, reply).await;
-        }
-        batch.finish(&kept, *attempt, &Reply::none(Ending::Failed(Failure::ReplyTooLarge))).await
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Cancel(pub(super) OperationId, pub(super) Option<Owner>);
@@ -44,8 +28,8 @@ impl Write for Cancel {
         let kept = Kept::of(&row)?;
         match kept.snapshot.life.step(Step::Cancel) {
             Ok(life) => {
-                let canceled = batch.end(&kept, life, &Reply::none(Ending::Canceled), None).await?;
-                Ok(Cancellation::Canceled(canceled))
+                let canceled = Ended::of(kept, life, Reply::none(Ending::Canceled));
+                Ok(Cancellation::Canceled(batch.end(canceled).await?))
             }
             Err(_ended) => Ok(Cancellation::AlreadyEnded),
         }
@@ -99,7 +83,7 @@ impl Write for Retry {
 
     async fn write(&self, batch: &mut Batch) -> Result<Option<Finished>, StoreError> {
         let kept = batch.attempted(self.0).await?;
-        batch.retry(&kept, self.0, self.1).await
+        batch.retry(kept, self.0, self.1).await
     }
 }
 
@@ -112,8 +96,9 @@ impl Write for HandBack {
     async fn write(&self, batch: &mut Batch) -> Result<Option<Finished>, StoreError> {
         let kept = batch.attempted(self.0).await?;
         if kept.lane.is_none() {
+            let life = kept.snapshot.life.step(Step::Finish { attempt: self.0.number, end: State::Failed })?;
             let interrupted = Reply::none(Ending::Failed(Failure::Interrupted));
-            return batch.finish(&kept, self.0, &interrupted).await.map(Some);
+            return batch.end(Ended::of(kept, life, interrupted)).await.map(Some);
         }
         let life = kept.snapshot.life.step(Step::HandBack { attempt: self.0.number })?;
         batch.queue(&kept, life, None, None).await?;
@@ -124,27 +109,20 @@ impl Write for HandBack {
 impl Batch {
     /// The operation of this attempt, if it is still kept.
     async fn attempted(&mut self, attempt: Attempt) -> Result<Kept, StoreError> {
-        let found = sqlx::query(select!("WHERE id = ? AND (state < 2 OR due > ?)"))
-            .bind(bytes(attempt.operation))
-            .bind(millis(self.now));
-        Kept::of(&self.one(found).await?.ok_or(Refused::Unknown)?)
-    }
-
-    async fn finish(&mut self, kept: &Kept, attempt: Attempt, reply: &Reply) -> Result<Finished, StoreError> {
-        let life = kept.snapshot.life.step(Step::Finish { attempt: attempt.number, end: reply.state() })?;
-        self.end(kept, life, reply, None).await
+        let found = self.find(&[attempt.operation]).await?;
+        Kept::of(found.get(&attempt.operation).ok_or(Refused::Unknown)?)
     }
 
     /// Ends what has run for too long.
-    pub(super) async fn time_out(&mut self, kept: &Kept) -> Result<Finished, StoreError> {
+    pub(super) async fn time_out(&mut self, kept: Kept) -> Result<Finished, StoreError> {
         let life = kept.snapshot.life.step(Step::TimeOut { attempt: kept.snapshot.life.attempt })?;
-        self.end(kept, life, &Reply::none(Ending::Failed(Failure::TimedOut)), None).await
+        self.end(Ended::of(kept, life, Reply::none(Ending::Failed(Failure::TimedOut)))).await
     }
 
     /// Queues what can be run again, and ends what cannot.
     pub(super) async fn retry(
         &mut self,
-        kept: &Kept,
+        kept: Kept,
         attempt: Attempt,
         failure: Failure,
     ) -> Result<Option<Finished>, StoreError> {
@@ -155,10 +133,11 @@ impl Batch {
         failed.push(FailedAttempt { number: attempt.number, failure, at: self.now });
         let failed = Some(write_failed(&failed));
         if life.state == State::Failed {
-            return self.end(kept, life, &Reply::none(Ending::Failed(failure)), failed).await.map(Some);
+            let reply = Arc::new(Reply::none(Ending::Failed(failure)));
+            return self.end(Ended { kept, life, reply, failed }).await.map(Some);
         }
         let rested = millis(self.now.after(terms.backoff(life.failures)));
-        self.queue(kept, life, Some(rested), failed).await?;
+        self.queue(&kept, life, Some(rested), failed).await?;
         Ok(None)
     }
 
@@ -184,38 +163,5 @@ impl Batch {
             .bind(failed);
         self.execute(queue).await?;
         Ok(())
-    }
-
-    async fn end(
-        &mut self,
-        kept: &Kept,
-        life: Life,
-        reply: &Reply,
-        failed: Option<Vec<u8>>,
-    ) -> Result<Finished, StoreError> {
-        let Kept { number, snapshot, .. } = kept;
-        let reply_record = (reply.size() > 0).then(|| reply.to_record());
-        let end = sqlx::query(
-            "UPDATE operations SET state = ?4, failures = ?5, lease = NULL, lane = NULL, due = ?6, ended = ?7, \
-             failure = ?8, status = ?9, size = ?10, failed = ifnull(?11, failed) \
-             WHERE number = ?1 AND state = ?2 AND attempt = ?3; \
-             INSERT INTO replies (operation, record) SELECT ?1, ?12 WHERE ?12 IS NOT NULL",
-        );
-        let end = end
-            .bind(number)
-            .bind(state_number(snapshot.life.state))
-            .bind(i64::from(snapshot.life.attempt))
-            .bind(state_number(life.state))
-            .bind(i64::from(life.failures))
-            .bind(millis(self.now.after(snapshot.terms.retention())))
-            .bind(millis(self.now))
-            .bind(reply.ending().failure().map(Failure::as_str))
-            .bind(reply.status_or_none().map(|status| i64::from(status.as_u16())))
-            .bind(i64::try_from(reply.size()).unwrap_or(i64::MAX))
-            .bind(failed)
-            .bind(reply_record);
-        self.execute(end).await?;
-        let run_time = self.now.since(snapshot.created);
-        Ok(Finished::with(reply, snapshot.terms.clone(), run_time, snapshot.life.state == State::Running))
     }
 }

@@ -1,14 +1,22 @@
 //! Operations as rows.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sqlx::{Decode, Row, Sqlite, Type, sqlite::SqliteRow};
 
-use super::super::{
-    StoreError,
-    contract::{End, FailedAttempt, Snapshot},
+use super::{
+    super::{
+        StoreError,
+        contract::{End, FailedAttempt, Snapshot},
+    },
+    batch::Batch,
+    rows::{self, Texts, parameters},
 };
 use crate::{
     operation::{
@@ -71,6 +79,29 @@ impl Kept {
         };
         let owner = get::<Option<String>>(row, 2)?.map(Owner::new);
         Ok(Self { number: get(row, 0)?, owner, lane: get(row, 7)?, snapshot })
+    }
+}
+
+static FIND: LazyLock<Texts> = LazyLock::new(|| {
+    let select = select!("WHERE (state < 2 OR due > ?) AND id IN ");
+    Texts::new(|size| format!("{select} ({})", parameters(size, 1)))
+});
+
+impl Batch {
+    /// Those of the operations that are still kept, as they are [selected](select).
+    pub(super) async fn find(
+        &mut self,
+        operations: &[OperationId],
+    ) -> Result<HashMap<OperationId, SqliteRow>, StoreError> {
+        let mut found = HashMap::with_capacity(operations.len());
+        for operations in operations.chunks(rows::LARGEST) {
+            let find = FIND.about(operations.len()).bind(millis(self.now));
+            let find = find.rows(1, operations.iter(), |statement, operation| statement.bind(bytes(*operation)));
+            for row in self.all(find.bound()).await? {
+                found.insert(id(&row, 1)?, row);
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -25,14 +25,17 @@ mod claim;
 mod create;
 mod database;
 mod end;
+mod finish;
 mod kept;
 mod lease;
 mod open;
 mod read;
 mod room;
+mod rows;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod together;
 mod watch;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -42,10 +45,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub use open::OpenError;
 
 use self::{
-    batch::{Writer, write_together},
+    batch::Writer,
     database::Database,
     room::Room,
     sweep::{Places, Sweep},
+    together::write_together,
 };
 use super::{
     Clock, StoreError, StoreFuture,
@@ -183,7 +187,7 @@ impl Store for SqliteStore {
     }
 
     fn finish(&self, attempt: Attempt, reply: Arc<Reply>) -> StoreFuture<Finished> {
-        self.writer.write(end::Finish(attempt, reply))
+        self.writer.write(finish::Finish(attempt, reply))
     }
 
     fn cancel(&self, id: OperationId, owner: Option<&Owner>) -> StoreFuture<Cancellation> {

@@ -78,7 +78,7 @@ impl Sweep {
             "WHERE state = 1 AND due <= ?1 AND (due, number) > (?2, ?3) ORDER BY due, number LIMIT ?4"
         ));
         for kept in self.page(batch, overdue.bind(millis(batch.now)), &self.places.overdue, swept).await? {
-            swept.ended.push((kept.snapshot.id, batch.time_out(&kept).await?));
+            swept.ended.push((kept.snapshot.id, batch.time_out(kept).await?));
         }
         Ok(())
     }
@@ -94,7 +94,7 @@ impl Sweep {
         for kept in self.page(batch, lost.bind(asked), &self.places.lost, swept).await? {
             let operation = kept.snapshot.id;
             let attempt = Attempt { operation, number: kept.snapshot.life.attempt };
-            match batch.retry(&kept, attempt, Failure::Lost).await? {
+            match batch.retry(kept, attempt, Failure::Lost).await? {
                 Some(finished) => swept.ended.push((operation, finished)),
                 None => swept.queued.push(operation),
             }

@@ -2,9 +2,11 @@
 
 mod batches;
 mod files;
+mod groups;
 mod outages;
 mod processes;
 mod strangers;
+mod turns;
 
 use std::{
     fs,
