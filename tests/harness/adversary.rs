@@ -53,6 +53,9 @@ pub(crate) async fn trouble_replicas(stage: Arc<Stage>, mut dice: Dice, over: Ca
                 replica.lock().unwrap().signal("-STOP");
                 sleep(dice.milliseconds(500, 5_000)).await;
                 replica.lock().unwrap().signal("-CONT");
+                if stage.links.is_empty() {
+                    stage.ledger.note("a frozen replica may have kept the file locked", None, from);
+                }
                 "frozen"
             }
             _ => {
