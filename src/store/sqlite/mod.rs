@@ -16,6 +16,9 @@
 //! # }
 //! ```
 //!
+//! One writes at a time. Whatever keeps the file locked for longer than a lease, such as a backup that locks it or a process
+//! that is stopped in the middle of a write, keeps all replicas from being heard: what is durable is begun anew then.
+//!
 //! Several processes may have the file open. Each looks whether another has written, fifty times a second, and less often while
 //! others write all the time; so it knows of what is queued or has ended there. Only the machine's clock counts, as SQLite
 //! reads it.
