@@ -5,7 +5,7 @@ use std::{sync::LazyLock, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
-use super::{Route, future::Client};
+use super::{Route, client::Client};
 use crate::{
     http::{prefer::PREFERENCE_APPLIED, retry_after},
     hub::{Address, Document},

@@ -1,15 +1,17 @@
 //! The middleware: wraps a service, decides for each request, waits, detaches.
 //!
-//! A request goes [`service`] → [`future`], in line; past its budget → [`detach`], as a task; its client gets what
-//! [`accepted`] writes. A gRPC client gets all that in words of its own, from [`grpc`].
+//! A request goes [`service`] → [`future`], in line; past its budget → [`leaving`] → [`detach`], as a task; its client gets
+//! what [`accepted`] writes. A gRPC client gets all that in words of its own, from [`grpc`].
 
 mod accepted;
 mod candidate;
+mod client;
 mod collect;
 mod detach;
 mod future;
 #[cfg(feature = "grpc")]
 mod grpc;
+mod leaving;
 mod request_body;
 mod response_body;
 mod service;

@@ -15,8 +15,9 @@ use super::grpc;
 use super::{
     MapServiceError, RequestBody, ResponseBody, ResponseFuture, Route, Routing, ServiceErrorProblem,
     candidate::Candidate,
+    client::Client,
     detach::Call,
-    future::{Client, Waiting},
+    future::Waiting,
     speech::Speech,
     stored_first::Submission,
     submission::{Noted, Patience},

@@ -8,8 +8,8 @@ use super::grpc::{self, Caller};
 use super::{
     ResponseBody, Route,
     accepted::{Accepted, BY_PREFERENCE},
-    future::{self, Client},
-    stored_first,
+    client::Client,
+    leaving, stored_first,
 };
 #[cfg(feature = "grpc")]
 use crate::longrunning::operation;
@@ -67,7 +67,7 @@ impl Client {
     /// Turns the client away, for now.
     pub(super) fn unavailable(&self, terms: &Terms) -> Response<Bytes> {
         match self.speech {
-            Speech::Http => future::unavailable(terms),
+            Speech::Http => leaving::unavailable(terms),
             #[cfg(feature = "grpc")]
             Speech::Grpc(_) => grpc::unavailable(terms),
         }

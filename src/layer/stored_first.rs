@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use super::{
     MapServiceError, ResponseBody, Route,
     accepted::{self, BY_PREFERENCE},
-    future::{Client, Waiting},
+    client::Client,
+    future::Waiting,
     request_body::{Arrival, Arrived},
 };
 use crate::{

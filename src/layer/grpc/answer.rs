@@ -12,7 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::{Caller, framing};
 use crate::{
     http::problem::Kind,
-    layer::{ResponseBody, Route, accepted::Accepted, future::ask_again},
+    layer::{ResponseBody, Route, accepted::Accepted, leaving::ask_again},
     longrunning::{
         message::{self, Encoding},
         messages::{Operation, operation::Result as Outcome},
