@@ -95,10 +95,11 @@ impl Noted {
     }
 
     fn says_content_type(&mut self, content_type: &HeaderValue) {
-        self.exchanges |= is_grpc(content_type);
+        let is_grpc = is_grpc(content_type);
+        self.exchanges |= is_grpc;
         #[cfg(feature = "grpc")]
         {
-            self.is_call = is_call(content_type);
+            self.is_call = is_grpc && is_call(content_type);
         }
     }
 }
