@@ -16,6 +16,9 @@ pub mod postgres;
 pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(test)]
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod tests;
 
 pub use crate::{
     operation::{Ending, Failure, Key, Life, Refused, Reply, Report, Step, StoredRequest, Timestamp, life},

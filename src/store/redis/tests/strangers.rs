@@ -1,6 +1,7 @@
 //! Operations that another release has written, so that this one cannot read them.
 
 use super::*;
+use crate::store::tests::all_listed;
 
 const FAMILIAR: &str = "/renders";
 const STRANGE: &str = "/strange";
@@ -126,15 +127,7 @@ async fn lists_leave_out_what_cannot_be_read() {
     let server = Server::start(&["--appendonly", "no"]);
     let (store, ids) = every_other(&server, Policy::new(), Unreadable::Terms).await;
     for limit in [1, 3, 100] {
-        let (mut filter, mut all) = (ListFilter::default(), Vec::new());
-        loop {
-            let listed = store.list(&Owner::new("ada"), filter, limit).await.unwrap();
-            all.extend(listed.operations.iter().map(|found| found.id));
-            filter.after = listed.next;
-            if filter.after.is_none() {
-                break;
-            }
-        }
+        let all = all_listed(&store, &Owner::new("ada"), limit).await;
         assert_eq!(sorted(all), familiar(&ids), "{limit}");
     }
 }
