@@ -32,7 +32,7 @@ impl Hub {
         match &self.operations {
             Operations::Here(store) => {
                 if let Some(Ended { finished, runner }) = store.finish(attempt.operation, reply) {
-                    self.announce(attempt.operation, &finished, runner.as_ref());
+                    self.announce(attempt.operation, &finished, None, runner.as_ref());
                 }
             }
             Operations::Shared(replica) => replica.end(attempt, reply),
@@ -43,7 +43,7 @@ impl Hub {
     pub(super) fn end(&self, id: OperationId, failure: Failure) {
         let Operations::Here(store) = &self.operations else { return };
         if let Some(Ended { finished, runner }) = store.finish(id, Reply::none(Ending::Failed(failure))) {
-            self.announce(id, &finished, runner.as_ref());
+            self.announce(id, &finished, None, runner.as_ref());
             abort(runner);
         }
     }
@@ -53,7 +53,7 @@ impl Hub {
         match &self.operations {
             Operations::Here(store) => StoreFuture::ready(Ok(match store.cancel(id, owner) {
                 Canceled::Now(Ended { finished, runner }) => {
-                    self.announce(id, &finished, runner.as_ref());
+                    self.announce(id, &finished, None, runner.as_ref());
                     abort(runner);
                     Cancel::Stopping { attempt: 1 }
                 }
@@ -71,7 +71,7 @@ impl Hub {
         let Operations::Shared(replica) = &self.operations else { return Cancel::Unknown };
         match cancellation {
             Cancellation::Canceled(finished) => {
-                self.announce(id, &finished, None);
+                self.announce(id, &finished, None, None);
                 match (replica.stop(id, finished.state), finished.ran) {
                     (Stop::Begun { attempt }, _) => Cancel::Stopping { attempt },
                     (Stop::Elsewhere, true) => Cancel::Told,
@@ -86,7 +86,9 @@ impl Hub {
     /// What is told of the operations in a shared store.
     pub(super) fn observe(&self, event: Event) {
         match event {
-            Event::Ended { id, finished, runner } => self.announce(id, &finished, runner.as_ref()),
+            Event::Ended { id, finished, reply, runner } => {
+                self.announce(id, &finished, reply, runner.as_ref());
+            }
             Event::Changed(id) => self.watchers.changed(id),
             Event::AnythingChanged => self.watchers.all_changed(),
             Event::Expired(id) => {
@@ -96,7 +98,7 @@ impl Hub {
         }
     }
 
-    fn announce(&self, id: OperationId, finished: &Finished, runner: Option<&Runner>) {
+    fn announce(&self, id: OperationId, finished: &Finished, reply: Option<Arc<Reply>>, runner: Option<&Runner>) {
         if finished.state != State::Canceled {
             match &self.operations {
                 Operations::Here(_) => finished.terms.history.record(finished.run_time),
@@ -107,7 +109,10 @@ impl Hub {
             runner.ended(Some(finished.state));
         }
         telemetry::quietly(|| telemetry::finished(id, finished));
-        self.watchers.changed(id);
+        match reply {
+            Some(reply) => self.watchers.ended(id, reply),
+            None => self.watchers.changed(id),
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use crate::{
         range::{self, Requested},
     },
     hub::absence,
-    operation::{Given, OperationId, id},
-    store::{End, Part, Snapshot},
+    operation::{Given, OperationId, Reply, id},
+    store::{Part, Snapshot},
 };
 
 /// So many fields, at most, are added to those of a reply.
@@ -28,7 +28,7 @@ pub(super) fn result(caller: &Caller, parts: Parts, id: OperationId) -> Answer {
 
 fn given(parts: &Parts, snapshot: &Snapshot) -> Response<MonitorBody> {
     match &snapshot.end {
-        Some(end) => reply(parts, snapshot, end),
+        Some(end) => reply(parts, snapshot.id, end),
         None => {
             let mut response = problem(Problem::new(Kind::OperationPending));
             status::ask_again(&mut response, snapshot);
@@ -38,21 +38,24 @@ fn given(parts: &Parts, snapshot: &Snapshot) -> Response<MonitorBody> {
 }
 
 /// The reply itself, or the problem document that says why there is none.
-pub(super) fn reply(parts: &Parts, snapshot: &Snapshot, end: &Arc<End>) -> Response<MonitorBody> {
-    let kept = &end.reply;
+pub(super) fn reply<R>(parts: &Parts, id: OperationId, kept: &Arc<R>) -> Response<MonitorBody>
+where
+    R: AsRef<Reply> + Send + Sync + 'static,
+{
+    let given = Given::of(kept);
+    let kept = (**kept).as_ref();
     if kept.is_empty()
         && let Some(kind) = absence(kept.ending())
     {
         return problem(Problem::new(kind));
     }
-    let given = Given::of(end);
     let mut response = Response::new(MonitorBody::empty());
     *response.status_mut() = kept.status();
     *response.headers_mut() = given.headers(ADDED);
     let own = Own::of(response.headers());
     keep_private(&own, response.headers_mut());
     if kept.status() == StatusCode::OK {
-        select(parts, snapshot, own, &given, &mut response);
+        select(parts, id, own, &given, &mut response);
     } else {
         *response.body_mut() = whole(&given, response.headers_mut());
     }
@@ -91,10 +94,10 @@ fn keep_private(own: &Own, headers: &mut HeaderMap) {
 }
 
 /// Answers conditional and range requests (RFC 9110, sections 13 and 14), which are about replies of status 200.
-fn select(parts: &Parts, snapshot: &Snapshot, own: Own, given: &Given<'_>, response: &mut Response<MonitorBody>) {
+fn select(parts: &Parts, id: OperationId, own: Own, given: &Given<'_>, response: &mut Response<MonitorBody>) {
     let headers = response.headers_mut();
     let entity_tag = own.entity_tag.unwrap_or_else(|| {
-        let entity_tag = entity_tag(snapshot.id);
+        let entity_tag = entity_tag(id);
         headers.insert(header::ETAG, entity_tag.clone());
         entity_tag
     });

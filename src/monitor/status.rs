@@ -13,9 +13,9 @@ use crate::{
         retry_after,
     },
     hub::{Document, address_value},
-    operation::{Given, OperationId},
+    operation::{Given, OperationId, Reply},
     policy::Completion,
-    store::{End, Part, Snapshot, StoreError},
+    store::{Part, Snapshot, StoreError},
 };
 
 /// `GET {id}`
@@ -69,13 +69,21 @@ async fn awaited(
     let wait = wait.min(policy.longest_wait);
     // Written before the wait, as nobody waits for that.
     let applied = prefer::applied(false, Some(wait));
-    let mut more = true;
-    while more && snapshot.end.is_none() && begun.elapsed() < wait {
+    // It is read again once it has changed, which most often means that it has ended.
+    let part = if wants_reply(&snapshot) { Part::Reply } else { Part::Status };
+    let (mut more, mut reply) = (true, None);
+    while more && snapshot.end.is_none() && reply.is_none() && begun.elapsed() < wait {
         more = caller.hub.changed(&mut watch, begun + wait).await;
-        let Some(latest) = read(caller, id).await? else { return Ok(not_found()) };
-        snapshot = latest;
+        reply = watch.reply();
+        if reply.is_none() {
+            let Some(latest) = caller.read(id, part).await? else { return Ok(not_found()) };
+            snapshot = latest;
+        }
     }
-    let mut response = answer(caller, parts, &snapshot);
+    let mut response = match &reply {
+        Some(reply) => completed(caller, parts, &snapshot, reply),
+        None => answer(caller, parts, &snapshot),
+    };
     if let Some(applied) = applied {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
@@ -120,17 +128,20 @@ fn pending(caller: &Caller, snapshot: &Snapshot) -> Response<MonitorBody> {
     response
 }
 
-fn completed(caller: &Caller, parts: &Parts, snapshot: &Snapshot, end: &Arc<End>) -> Response<MonitorBody> {
+fn completed<R>(caller: &Caller, parts: &Parts, snapshot: &Snapshot, kept: &Arc<R>) -> Response<MonitorBody>
+where
+    R: AsRef<Reply> + Send + Sync + 'static,
+{
     let policy = &snapshot.terms.policy;
-    let created = (policy.follow_created && end.reply.status() == StatusCode::CREATED)
-        .then(|| Given::of(end).headers(0).remove(header::LOCATION))
+    let created = (policy.follow_created && (**kept).as_ref().status() == StatusCode::CREATED)
+        .then(|| Given::of(kept).headers(0).remove(header::LOCATION))
         .flatten();
     let result = || caller.place(snapshot.id).result();
     match (created, policy.completion) {
         (Some(created), _) => redirect(StatusCode::SEE_OTHER, created),
         (None, Completion::SeeOther) => redirect(StatusCode::SEE_OTHER, result()),
         (None, Completion::Found) => redirect(StatusCode::FOUND, result()),
-        (None, Completion::Replay) => result::reply(parts, snapshot, end),
+        (None, Completion::Replay) => result::reply(parts, snapshot.id, kept),
     }
 }
 

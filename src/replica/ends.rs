@@ -61,26 +61,28 @@ impl Shared {
     pub(super) fn end(self: &Arc<Self>, attempt: Attempt, reply: Reply) {
         let shared = Arc::clone(self);
         self.spawn(async move {
-            let written = shared.write(attempt, Arc::new(reply)).await;
+            let mut reply = Arc::new(reply);
+            let written = shared.write(attempt, &mut reply).await;
             let runner = shared.runs.remove(attempt);
             if has_failed(&written) {
                 // The store goes by the lease then.
                 shared.doubt.notify_one();
             }
-            shared.tell(told(attempt.operation, written, runner));
+            shared.tell(told(attempt.operation, written, reply, runner));
         });
     }
 
-    /// Once the store is not there to take it at once, a reply waits for it as long as there is room.
-    async fn write(&self, attempt: Attempt, mut reply: Arc<Reply>) -> Result<Option<Finished>, StoreError> {
+    /// Once the store is not there to take it at once, a reply waits for it as long as there is room. It gives way to what is
+    /// written in its place.
+    async fn write(&self, attempt: Attempt, reply: &mut Arc<Reply>) -> Result<Option<Finished>, StoreError> {
         let (id, durability) = (attempt.operation, self.runs.durability(attempt));
-        let mut written = self.ask(|| self.write_once(attempt, durability, &reply)).await;
+        let mut written = self.ask(|| self.write_once(attempt, durability, reply)).await;
         if will_pass(&written) {
             let held = self.ends.hold(reply.size());
             if held.is_none() {
-                reply = Arc::new(thrown_away(attempt, durability));
+                *reply = Arc::new(thrown_away(attempt, durability));
             }
-            written = self.until_told(id, || self.write_once(attempt, durability, &reply)).await;
+            written = self.until_told(id, || self.write_once(attempt, durability, reply)).await;
         }
         match written {
             Err(StoreError::Refused(_)) | Ok(_) => written,
@@ -89,8 +91,8 @@ impl Shared {
                     let error = &error as &dyn Error;
                     error!(operation.id = %id, error, "the end of an operation was not stored: it is lost");
                 });
-                let lost = Arc::new(Reply::none(Ending::Failed(Failure::Lost)));
-                self.until_told(id, || self.store.finish(attempt, Arc::clone(&lost)).map(Some)).await
+                *reply = Arc::new(Reply::none(Ending::Failed(Failure::Lost)));
+                self.until_told(id, || self.store.finish(attempt, Arc::clone(reply)).map(Some)).await
             }
         }
     }
@@ -137,9 +139,16 @@ impl Shared {
     }
 }
 
-fn told(id: OperationId, written: Result<Option<Finished>, StoreError>, runner: Option<Runner>) -> Event {
+fn told(
+    id: OperationId,
+    written: Result<Option<Finished>, StoreError>,
+    reply: Arc<Reply>,
+    runner: Option<Runner>,
+) -> Event {
     if let Ok(Some(finished)) = written {
-        return Event::Ended { id, finished, runner };
+        // The store may have had no room for it.
+        let reply = Some(reply).filter(|reply| finished.is_with(reply));
+        return Event::Ended { id, finished, reply, runner };
     }
     if let Some(runner) = runner {
         runner.ended(None);

@@ -54,8 +54,8 @@ pub(crate) struct ReplicaSettings {
 /// What the hub is told.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// The operation has ended; with what ran it, where that was here.
-    Ended { id: OperationId, finished: Finished, runner: Option<Runner> },
+    /// The operation has ended; with its reply and what ran it, where that was here.
+    Ended { id: OperationId, finished: Finished, reply: Option<Arc<Reply>>, runner: Option<Runner> },
     /// The operation may have changed.
     Changed(OperationId),
     /// Any operation may have changed.

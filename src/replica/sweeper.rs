@@ -55,7 +55,7 @@ impl Shared {
     fn tell_swept(&self, swept: Swept) {
         for (id, finished) in swept.ended {
             self.runs.stop_operation(id, finished.state);
-            self.tell(Event::Ended { id, finished, runner: None });
+            self.tell(Event::Ended { id, finished, reply: None, runner: None });
         }
         for id in swept.queued {
             self.tell(Event::Changed(id));

@@ -12,7 +12,7 @@ use std::{
 use dashmap::DashMap;
 use slab::Slab;
 
-use crate::operation::OperationId;
+use crate::operation::{OperationId, Reply};
 
 /// Those who wait, by operation. An operation that nobody waits for costs nothing here.
 #[derive(Debug, Default)]
@@ -29,6 +29,8 @@ struct Watched {
     changes: u64,
     /// The number of the latest attempt of which nothing runs any more; 0 where there is none.
     stopped: u32,
+    /// Its reply, where it ended here.
+    reply: Option<Arc<Reply>>,
     /// A place for each watch, with whom to wake where it waits.
     waiting: Slab<Option<Waker>>,
 }
@@ -57,6 +59,14 @@ impl Watchers {
     /// Something about the operation has changed.
     pub(crate) fn changed(&self, id: OperationId) {
         self.signal(id, |watched| watched.changes += 1);
+    }
+
+    /// The operation has ended with this reply, as is stored by now: those who wait for it need not read it.
+    pub(crate) fn ended(&self, id: OperationId, reply: Arc<Reply>) {
+        self.signal(id, |watched| {
+            watched.reply = Some(reply);
+            watched.changes += 1;
+        });
     }
 
     /// Something about any operation may have changed.
@@ -116,6 +126,11 @@ impl Watch {
     /// Cancel safe.
     pub(crate) async fn changed(&mut self) -> bool {
         poll_fn(|context| self.poll_changed(context)).await
+    }
+
+    /// The operation's reply, where it has ended here while it was watched.
+    pub(crate) fn reply(&self) -> Option<Arc<Reply>> {
+        self.watchers.watched.get(&self.id)?.reply.clone()
     }
 
     /// Waits until nothing of the attempt of this number runs any more. `false` where the application shuts down before.

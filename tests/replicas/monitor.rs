@@ -2,6 +2,7 @@
 
 use http::Method;
 use serde_json::Value;
+use tower_respond_async::Completion;
 
 use crate::{
     client::{Exchange, Received},
@@ -14,6 +15,7 @@ on_every_store! {
     a_reply_waits_whole_at_its_location
     a_reply_is_given_in_parts_and_only_when_it_is_new
     a_long_poll_is_answered_when_the_operation_ends
+    a_reply_is_not_read_for_those_who_waited_where_it_came
     events_come_as_they_happen_and_are_resumed
     the_status_document_says_how_it_is
     what_is_deleted_stops_and_is_forgotten
@@ -87,6 +89,24 @@ async fn a_long_poll_is_answered_when_the_operation_ends(stage: &Stage) {
     stage.work.go(1);
     let answer = poll.response().await;
     assert_eq!((answer.status.as_u16(), answer.header("preference-applied")), (303, "wait=60"));
+}
+
+async fn a_reply_is_not_read_for_those_who_waited_where_it_came(stage: &Stage) {
+    if !stage.is_shared() {
+        return;
+    }
+    let replica = stage.replica(impatient().completion(Completion::Replay)).await;
+    // Whoever waits looks now and then all the same, but not each time just between these two.
+    eventually(async || {
+        let location = replica.detached("/jobs").await;
+        let mut poll = replica.begin(Method::GET, &location, &[("prefer", "wait=60")], b"").await;
+        poll.silent().await;
+        let reads = replica.tap.reads();
+        stage.work.go(1);
+        assert_whole(&poll.response().await);
+        if replica.tap.reads() == reads { Ok(()) } else { Err("it was read") }
+    })
+    .await;
 }
 
 async fn events(replica: &Replica, location: &str, last: &str) -> Exchange {

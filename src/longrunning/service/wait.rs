@@ -21,14 +21,15 @@ pub(super) async fn wait(
     let timeout = timeout.map(positive).transpose()?;
     // Watched before it is read, so that nothing falls between.
     let mut watch = caller.hub.watchers.watch(id);
-    let mut snapshot = caller.read(id, Part::Status).await?;
+    let mut snapshot = caller.read(id, Part::Reply).await?;
     let until = caller.sender.came + longest(caller, timeout, &snapshot.terms.policy);
     let mut more = true;
     while more && snapshot.end.is_none() && Instant::now() < until {
         more = caller.hub.changed(&mut watch, until).await;
-        snapshot = caller.read(id, Part::Status).await?;
+        // Most often it has ended.
+        snapshot = caller.read(id, Part::Reply).await?;
     }
-    Ok(operation::of(&caller.read_whole(snapshot).await?))
+    Ok(operation::of(&snapshot))
 }
 
 /// The duration, whose parts any client may have written: so nothing is worked out from them that could overflow.

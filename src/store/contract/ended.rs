@@ -35,6 +35,11 @@ impl Finished {
         let (state, failure, status) = (reply.state(), reply.ending().failure(), reply.status_or_none());
         Self { state, failure, status, terms, run_time, ran }
     }
+
+    /// Whether this is the reply with which it ended.
+    pub(crate) fn is_with(&self, reply: &Reply) -> bool {
+        (self.state, self.failure, self.status) == (reply.state(), reply.ending().failure(), reply.status_or_none())
+    }
 }
 
 /// What came of a [`Store::cancel`](super::Store::cancel).
