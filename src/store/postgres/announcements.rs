@@ -1,5 +1,6 @@
 //! What others change is announced by `NOTIFY`: a hint that makes it quicker. As notifications put all commits of the
-//! database in one line, they are sent by themselves, many at once, and not by the transactions that they tell of.
+//! server in one line, they are not sent by the transactions that they tell of, which wait for the disk, but by others that do
+//! not: behind what is written most often, in the same message; else by themselves, many at once.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -12,14 +13,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{
-    database::{Database, Way, sound},
-    literal::hex,
-    statement::Statement,
-};
+use super::database::{Database, sound};
 use crate::{
     operation::OperationId,
-    store::contract::{Change, Listener},
+    store::{
+        contract::{Change, Listener},
+        engine::Engine,
+    },
 };
 
 /// A payload holds at most 8,000 bytes.
@@ -31,52 +31,73 @@ const AT_ONCE: usize = 10_000;
 /// How long it takes at first, and at most, until an interrupted listener tries again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// Nothing of this transaction is to be kept, so nobody need wait for the disk.
-pub(super) const NOTIFY: Statement = Statement {
-    label: "notify",
-    template: "
-SELECT set_config('synchronous_commit', 'off', true), pg_notify('{p}changes', convert_from(decode(u.payload, 'hex'), 'UTF8'))
-FROM unnest({payloads}) AS u(payload)",
-    parts: &[],
-    arguments: &[("payloads", "text[]")],
-};
-
-/// What is waiting to be announced.
+/// Tells others of changes.
 #[derive(Clone, Debug)]
-pub(super) struct Announcer(Option<mpsc::UnboundedSender<Change>>);
+pub(super) struct Announcer(Option<Announcing>);
+
+#[derive(Clone, Debug)]
+struct Announcing {
+    /// Tells this store from others.
+    name: String,
+    channel: String,
+    waiting: mpsc::UnboundedSender<Change>,
+}
 
 impl Announcer {
     pub(super) const SILENT: Self = Self(None);
 
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Change>) {
-        let (sender, waiting) = mpsc::unbounded_channel();
-        (Self(Some(sender)), waiting)
+    /// Announces what it is told until it is dropped.
+    pub(super) fn start(engine: &Engine, database: &Arc<Database>, name: &str) -> Self {
+        let (waiting, told) = mpsc::unbounded_channel();
+        let announcing = Announcing { name: name.to_owned(), channel: channel(&database.prefix), waiting };
+        let (name, channel) = (announcing.name.clone(), announcing.channel.clone());
+        engine.spawn(announce(Arc::clone(database), name, channel, told));
+        Self(Some(announcing))
     }
 
+    /// What has changed is announced soon.
     pub(super) fn tell(&self, change: Change) {
-        if let Some(sender) = &self.0 {
-            let _stopped = sender.send(change);
+        if let Some(announcing) = &self.0 {
+            let _stopped = announcing.waiting.send(change);
         }
+    }
+
+    /// The statement that announces these, where there is anything to announce.
+    pub(super) fn statement(&self, changes: impl IntoIterator<Item = Change>) -> Option<String> {
+        let Announcing { name, channel, .. } = self.0.as_ref()?;
+        let words: BTreeSet<_> = changes.into_iter().map(word).collect();
+        (!words.is_empty()).then(|| notify(name, channel, &words))
     }
 }
 
-/// Announces what comes until nothing can come any more. `name` tells this store from others.
-pub(super) async fn announce(database: Arc<Database>, name: String, mut waiting: mpsc::UnboundedReceiver<Change>) {
+async fn announce(database: Arc<Database>, name: String, channel: String, mut told: mpsc::UnboundedReceiver<Change>) {
     let mut changes = Vec::new();
-    while waiting.recv_many(&mut changes, AT_ONCE).await > 0 {
-        let words: BTreeSet<_> = changes.drain(..).map(word).collect();
-        let words: Vec<_> = words.into_iter().collect();
-        let payloads = words.chunks(IN_PAYLOAD).map(|words| Some(format!("{name} {}", words.join(" "))));
-        if let Err(error) = database.often(Way::Plain, &NOTIFY, &[&hex(payloads)]).await {
+    while told.recv_many(&mut changes, AT_ONCE).await > 0 {
+        let words = changes.drain(..).map(word).collect();
+        if let Err(error) = database.rows(&notify(&name, &channel, &words), &[]).await {
             tracing::debug!(error = &error as &dyn std::error::Error, "changes were not announced");
         }
     }
 }
 
+/// Nothing of this transaction is to be kept, so nobody need wait for the disk. In what is written there is no quote.
+fn notify(name: &str, channel: &str, words: &BTreeSet<String>) -> String {
+    let mut statement = "SELECT set_config('synchronous_commit', 'off', true)".to_owned();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    for words in words.chunks(IN_PAYLOAD) {
+        statement += &format!(", pg_notify('{channel}', '{name} {}')", words.join(" "));
+    }
+    statement
+}
+
+fn channel(prefix: &str) -> String {
+    format!("{prefix}changes")
+}
+
 /// Tells the listener what others announce, for ever.
 pub(super) async fn listen(options: PgConnectOptions, prefix: String, name: String, listener: Listener) {
     let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(RETRY.1).connect_lazy_with(sound(options));
-    let channel = format!("{prefix}changes");
+    let channel = channel(&prefix);
     let mut pause = RETRY.0;
     loop {
         if let Ok(Ok(heard)) = timeout(RETRY.1, connect(&pool, &channel)).await {

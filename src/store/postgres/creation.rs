@@ -117,10 +117,9 @@ impl Batch for Draft {
     type Answer = Written;
 
     async fn write(shared: &Shared, drafts: Vec<Self>) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
-        let mut created = write(shared, Way::Plain, &drafts).await?;
-        if drafts.iter().any(|draft| draft.operation.life() == Life::QUEUED) {
-            shared.announcer.tell(Change::Queued);
-        }
+        let queued = drafts.iter().any(|draft| draft.operation.life() == Life::QUEUED);
+        let announcement = shared.announcer.statement(queued.then_some(Change::Queued));
+        let mut created = write(shared, Way::announcing(announcement.as_deref()), &drafts).await?;
         let written = |draft: Self| match created.remove(&draft.operation.id) {
             Some(at) => Written::New(at),
             None => Written::Not(Box::new(draft)),
@@ -147,7 +146,7 @@ async fn write(shared: &Shared, way: Way<'_>, drafts: &[Draft]) -> Result<HashMa
     let operations = || drafts.iter().map(|draft| &draft.operation);
     let route = |operation: &NewOperation| operation.request.is_some().then(|| Arc::clone(&operation.terms));
     let longest = |operation: &NewOperation| operation.terms.max_run_time().map(millis);
-    let written = |draft: &Draft| draft.record.clone().filter(|_| matches!(way, Way::Plain));
+    let written = |draft: &Draft| draft.record.clone().filter(|_| !matches!(way, Way::Large(_)));
     let arguments = [
         &*ids(operations().map(|operation| operation.id)),
         &numbers(terms),
@@ -161,8 +160,8 @@ async fn write(shared: &Shared, way: Way<'_>, drafts: &[Draft]) -> Result<HashMa
     ];
     let statement = match way {
         Way::Large(_) => &CREATE_LARGE,
-        Way::Plain if operations().any(|operation| operation.key.is_some()) => &CREATE_KEYED,
-        Way::Plain => &CREATE,
+        _ if operations().any(|operation| operation.key.is_some()) => &CREATE_KEYED,
+        _ => &CREATE,
     };
     let rows = shared.database.often(way, statement, &arguments).await?;
     rows.iter().map(|row| Ok((rows::id(row)?, time(get(row, "created")?)))).collect()

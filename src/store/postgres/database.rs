@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     error::Error,
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -12,7 +13,7 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, PgConnection, PgPool,
+    AssertSqlSafe, ConnectOptions, Either, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 use tokio::time::timeout;
@@ -62,8 +63,17 @@ pub(super) struct Database {
 pub(super) enum Way<'a> {
     /// As one message; its rows come back as text.
     Plain,
+    /// The same, and once it is committed what it has changed is announced, so that this takes no message of its own.
+    Announcing(&'a str),
     /// In a transaction of several messages, so that rows and what is given for `$1` may be large.
     Large(Option<&'a [u8]>),
+}
+
+impl<'a> Way<'a> {
+    /// As one message, with this behind it where there is anything to announce.
+    pub(super) fn announcing(announcement: Option<&'a str>) -> Self {
+        announcement.map_or(Self::Plain, Self::Announcing)
+    }
 }
 
 impl Database {
@@ -128,7 +138,7 @@ impl Database {
         arguments: &[&str],
     ) -> Result<Vec<PgRow>, StoreError> {
         if self.is_known.load(Ordering::Relaxed)
-            && matches!(way, Way::Plain)
+            && !matches!(way, Way::Large(_))
             && let Some(name) = self.names.get(statement.label)
         {
             let execute = PLANNED.to_owned() + &Statement::execute(name, arguments);
@@ -142,7 +152,7 @@ impl Database {
             }
         }
         let whole = statement.whole(&self.prefix, arguments);
-        let statement = if matches!(way, Way::Plain) { PLANNED.to_owned() + &whole } else { whole };
+        let statement = if matches!(way, Way::Large(_)) { whole } else { PLANNED.to_owned() + &whole };
         self.run(&self.pool, Arc::new(statement), way).await.map_err(unavailable_or_full)
     }
 
@@ -177,11 +187,13 @@ impl Database {
         let running = async {
             match way {
                 Way::Plain => sqlx::raw_sql(AssertSqlSafe(Arc::clone(statement))).fetch_all(&mut *connection).await,
+                Way::Announcing(announcement) => run_announcing(&mut connection, statement, announcement).await,
                 Way::Large(bytes) => run_large(&mut connection, statement, bytes).await,
             }
         };
         let outcome = timeout(self.patience, running).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-        if outcome.as_ref().is_err_and(is_lasting) {
+        if outcome.is_err() {
+            // Whatever it is still in, such as a transaction.
             connection.close_on_drop();
         }
         outcome
@@ -209,6 +221,29 @@ fn give_up(is_known: &AtomicBool) {
     if is_known.swap(false, Ordering::Relaxed) {
         quietly(|| info!("sessions do not keep prepared statements, as behind a proxy that pools transactions"));
     }
+}
+
+/// Once it is committed, it does not matter any more whether it is announced.
+async fn run_announcing(
+    connection: &mut PgConnection,
+    statement: &Arc<String>,
+    announcement: &str,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let message = format!("BEGIN; {statement}; COMMIT; {announcement}");
+    // Each statement ends with a result, and no value has a semicolon in it.
+    let until_committed = statement.matches(';').count() + 3;
+    let mut answers = sqlx::raw_sql(AssertSqlSafe(message)).fetch_many(connection);
+    let (mut rows, mut results) = (Vec::new(), 0);
+    while let Some(answer) = poll_fn(|context| answers.as_mut().poll_next(context)).await {
+        match answer {
+            Ok(Either::Left(_)) => results += 1,
+            Ok(Either::Right(row)) if results < until_committed => rows.push(row),
+            Ok(Either::Right(_)) => {}
+            Err(error) if results < until_committed => return Err(error),
+            Err(error) => tracing::debug!(error = &error as &dyn Error, "changes were not announced"),
+        }
+    }
+    Ok(rows)
 }
 
 async fn run_large(
@@ -241,15 +276,6 @@ pub(super) fn admit(size: usize) -> Result<(), StoreError> {
         true => Ok(()),
         false => Err(StoreError::Unsupported("requests and replies of more than 1,000,000,000 bytes")),
     }
-}
-
-/// Whether the error is one of the connection, or of the server behind it, and not of the statement alone.
-fn is_lasting(error: &sqlx::Error) -> bool {
-    // 25: it is a replica now; 57: it shuts down. 26 and 42P05 would tell of a proxy that mixes statements up.
-    error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .is_none_or(|code| ["25", "26", "57", "08"].iter().any(|class| code.starts_with(class)) || code == "42P05")
 }
 
 fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {

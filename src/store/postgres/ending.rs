@@ -184,14 +184,13 @@ impl Batch for Outcome {
         for outcome in outcomes {
             first.entry(outcome.attempt).or_insert(outcome);
         }
-        let mut done = write(shared, Way::Plain, &first.into_values().collect::<Vec<_>>()).await?;
+        let announcement = shared.announcer.statement(first.keys().map(|attempt| Change::Operation(attempt.operation)));
+        let way = Way::announcing(announcement.as_deref());
+        let mut done = write(shared, way, &first.into_values().collect::<Vec<_>>()).await?;
         let mut answers = Vec::with_capacity(asked.len());
         for (attempt, end) in asked {
             answers.push(match done.remove(&attempt) {
-                Some(finished) => {
-                    shared.announcer.tell(Change::Operation(attempt.operation));
-                    Ok(finished)
-                }
+                Some(finished) => Ok(finished),
                 None => Err(refusal(shared, attempt.operation, Step::Finish { attempt: attempt.number, end }).await),
             });
         }
@@ -210,7 +209,7 @@ pub(super) async fn finish_large(shared: &Shared, outcome: Outcome) -> Result<Fi
 }
 
 async fn write(shared: &Shared, way: Way<'_>, outcomes: &[Outcome]) -> Result<HashMap<Attempt, Finished>, StoreError> {
-    let written = |outcome: &'_ Outcome| outcome.record.clone().filter(|_| matches!(way, Way::Plain));
+    let written = |outcome: &'_ Outcome| outcome.record.clone().filter(|_| !matches!(way, Way::Large(_)));
     let arguments = [
         &*ids(outcomes.iter().map(|outcome| outcome.attempt.operation)),
         &numbers(outcomes.iter().map(|outcome| Some(outcome.attempt.number.into()))),
@@ -219,7 +218,7 @@ async fn write(shared: &Shared, way: Way<'_>, outcomes: &[Outcome]) -> Result<Ha
         &numbers(outcomes.iter().map(|outcome| outcome.status.map(i64::from))),
         &hex(outcomes.iter().map(written)),
     ];
-    let statement = if matches!(way, Way::Plain) { &FINISH } else { &FINISH_LARGE };
+    let statement = if matches!(way, Way::Large(_)) { &FINISH_LARGE } else { &FINISH };
     let rows = shared.database.often(way, statement, &arguments).await?;
     Ok(finished(shared, &rows).await?.into_iter().collect())
 }

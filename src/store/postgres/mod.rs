@@ -54,7 +54,7 @@ use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{
-    announcements::{Announcer, NOTIFY, announce, listen},
+    announcements::{Announcer, listen},
     builder::check_prefix,
     claims::CLAIM,
     creation::{CREATE, CREATE_KEYED, Draft, Written, explain},
@@ -122,16 +122,12 @@ impl PostgresStore {
         let PostgresBuilder { options, listening, prefix, announcements, connections, patience, .. } = builder;
         let listening = announcements.then(|| listening.unwrap_or_else(|| options.clone()));
         // A pool belongs to the runtime in which it was made.
-        let often = [CREATE, CREATE_KEYED, READ, CLAIM, FINISH, NOTIFY];
+        let often = [CREATE, CREATE_KEYED, READ, CLAIM, FINISH];
         let database = engine.run(async move { Ok(Database::new(options, connections, prefix, patience, &often)) });
         let database = Arc::new(database.await.map_err(schema::database)?);
         let name = OperationId::random().to_string();
         let announcer = match announcements {
-            true => {
-                let (announcer, waiting) = Announcer::new();
-                engine.spawn(announce(Arc::clone(&database), name.clone(), waiting));
-                announcer
-            }
+            true => Announcer::start(&engine, &database, &name),
             false => Announcer::SILENT,
         };
         let shared = Arc::new(Shared::new(database, announcer));

@@ -19,6 +19,7 @@ use crate::{
     store::contract::NewOperation,
 };
 
+use database::Way;
 use server::Server;
 
 fn terms() -> Arc<Terms> {
@@ -176,4 +177,26 @@ async fn a_session_that_has_forgotten_the_statements_gives_way_to_one_that_knows
     }
     live_through(&store, 1).await;
     assert!(store.shared.database.knows_statements());
+}
+
+#[tokio::test]
+async fn what_is_committed_stands_though_it_cannot_be_announced() {
+    const KEEP: statement::Statement = statement::Statement {
+        label: "keep",
+        template: "INSERT INTO {p}keys VALUES ({name}, {name}, {name}) RETURNING name::text",
+        parts: &[],
+        arguments: &[("name", "uuid")],
+    };
+    let server = Server::start();
+    let builder = builder(server.options(), &server).connections(1);
+    builder.migrate().await.unwrap();
+    let store = builder.connect().await.unwrap();
+    let database = &store.shared.database;
+    let keep =
+        || database.often(Way::Announcing("SELECT 1 / 0"), &KEEP, &["'{00000000-0000-0000-0000-000000000001}'::uuid"]);
+    assert_eq!(keep().await.unwrap().len(), 1);
+    let again = keep().await;
+    assert!(matches!(again, Err(StoreError::Unavailable(_))), "{again:?}");
+    assert_eq!(database.rows("SELECT name FROM {p}keys", &[]).await.unwrap().len(), 1);
+    live_through(&store, 1).await;
 }
