@@ -7,7 +7,7 @@ use crate::{
     Scale,
     bare::Bare,
     ours::{Application, Mode},
-    place::Engine,
+    place::{Engine, Place},
     report::{nanoseconds, title, told},
     servers::Servers,
     statistics::median,
@@ -39,18 +39,14 @@ pub(crate) async fn measure(servers: &Servers, scale: Scale) {
             let figure = format!("{}, {}: {} more, {verdict}", engine.name(), mode.name(), nanoseconds(more));
             let (ours, theirs) = (median(ours), median(theirs));
             told(&figure, &nanoseconds(ours), &nanoseconds(theirs), Some(ours / theirs));
-            if engine != Engine::Sqlite {
-                asked.push((
-                    format!("{}, {}", engine.name(), mode.name()),
-                    round_trips(&place, &application, scale).await,
-                ));
-            }
             application.stop().await;
+            if engine != Engine::Sqlite {
+                let figure = format!("{}, {}", engine.name(), mode.name());
+                asked.push((figure, round_trips(&servers.counting(engine).await, mode, scale).await));
+            }
         }
     }
-    title(
-        "Transactions that write, or scripts, for one operation alone: its acceptance, its end, what is announced; bar: 2",
-    );
+    title("Round trips, or scripts, for one operation alone: its acceptance, its end, what is announced; bar: 2");
     for (figure, [idle, asked]) in asked {
         told(&figure, &format!("{asked:.2}"), &format!("idle {idle:.2}"), None);
     }
@@ -62,7 +58,8 @@ fn rounds(engine: Engine, mode: Mode, scale: Scale) -> i32 {
 }
 
 /// What is asked for each operation, and meanwhile for none at all.
-async fn round_trips(place: &crate::place::Place, application: &Application, scale: Scale) -> [f64; 2] {
+async fn round_trips(place: &Place, mode: Mode, scale: Scale) -> [f64; 2] {
+    let application = Application::start(place, mode).await;
     let operations = scale.singles.min(100);
     let before = place.round_trips().await;
     let began = Instant::now();
@@ -76,6 +73,7 @@ async fn round_trips(place: &crate::place::Place, application: &Application, sca
     let after = place.round_trips().await;
     tokio::time::sleep(took).await;
     let idle = place.round_trips().await;
+    application.stop().await;
     let each = |asked: i64| asked as f64 / operations as f64;
     [each(idle - after), each(after - before)]
 }

@@ -13,6 +13,7 @@ mod replicas;
 #[path = "../../support/report.rs"]
 #[allow(dead_code)]
 mod report;
+mod round_trips;
 mod servers;
 #[path = "../../support/statistics.rs"]
 mod statistics;

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use redis::{Client, aio::MultiplexedConnection};
-use sqlx::{AssertSqlSafe, PgPool, Row, SqlitePool, sqlite::SqliteConnectOptions};
+use sqlx::{AssertSqlSafe, PgPool, Row, SqlitePool, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use tower_respond_async::{
     OperationsBuilder,
     store::{postgres::PostgresStore, redis::RedisStore, sqlite::SqliteStore},
 };
 
-use crate::servers::postgres::Server;
+use crate::{round_trips::RoundTrips, servers::postgres::Server};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
@@ -31,16 +31,26 @@ impl Engine {
 }
 
 pub(crate) enum Place {
-    Postgres { pool: PgPool, prefix: String },
+    Postgres { pool: PgPool, prefix: String, round_trips: RoundTrips },
     Redis { url: String, connection: MultiplexedConnection, prefix: String },
     Sqlite { path: PathBuf, pool: SqlitePool },
 }
 
 impl Place {
     pub(crate) async fn postgres(server: &Server) -> Self {
-        let (pool, prefix) = (PgPool::connect_with(server.options()).await.unwrap(), server.prefix());
+        Self::postgres_at(server.options(), server.prefix(), RoundTrips::default()).await
+    }
+
+    /// The same, on the way to which round trips are counted.
+    pub(crate) async fn counting(server: &Server) -> Self {
+        let (round_trips, options) = RoundTrips::on_the_way_to(server.options());
+        Self::postgres_at(options, server.prefix(), round_trips).await
+    }
+
+    async fn postgres_at(options: PgConnectOptions, prefix: String, round_trips: RoundTrips) -> Self {
+        let pool = PgPool::connect_with(options).await.unwrap();
         PostgresStore::with_pool(&pool).table_prefix(&prefix).migrate().await.unwrap();
-        Self::Postgres { pool, prefix }
+        Self::Postgres { pool, prefix, round_trips }
     }
 
     pub(crate) async fn redis(url: &str, number: u32) -> Self {
@@ -57,7 +67,7 @@ impl Place {
     /// Has the operations live here.
     pub(crate) async fn hold(&self, builder: OperationsBuilder) -> OperationsBuilder {
         match self {
-            Self::Postgres { pool, prefix } => {
+            Self::Postgres { pool, prefix, .. } => {
                 builder.store(PostgresStore::with_pool(pool).table_prefix(prefix).connect().await.unwrap())
             }
             Self::Redis { url, prefix, .. } => {
@@ -96,10 +106,11 @@ impl Place {
         }
     }
 
-    /// How many transactions that write, or scripts, the engine has run, for everybody.
+    /// How often the engine was asked to do something: by whoever came [this way](Self::counting), or by everybody to run a
+    /// script.
     pub(crate) async fn round_trips(&self) -> i64 {
         match self {
-            Self::Postgres { .. } => self.number("SELECT txid_current()").await,
+            Self::Postgres { round_trips, .. } => round_trips.number(),
             Self::Redis { .. } => {
                 let stats = self.text("commandstats").await;
                 let of = |command: &str| {
@@ -115,7 +126,7 @@ impl Place {
     /// A number that a statement gives, in whose text `{p}` stands for the prefix.
     pub(crate) async fn number(&self, statement: &str) -> i64 {
         match self {
-            Self::Postgres { pool, prefix } => {
+            Self::Postgres { pool, prefix, .. } => {
                 let statement = AssertSqlSafe(statement.replace("{p}", prefix));
                 sqlx::query(statement).fetch_one(pool).await.unwrap().get(0)
             }

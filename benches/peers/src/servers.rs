@@ -46,6 +46,14 @@ impl Servers {
             Engine::Sqlite => Place::sqlite(self.folder.join(format!("{number}.db"))).await,
         }
     }
+
+    /// The same, on the way to which round trips are counted.
+    pub(crate) async fn counting(&self, engine: Engine) -> Place {
+        match engine {
+            Engine::Postgres => Place::counting(&self.postgres).await,
+            Engine::Redis | Engine::Sqlite => self.place(engine).await,
+        }
+    }
 }
 
 impl Drop for Servers {
