@@ -1,5 +1,5 @@
-//! The connections, and how a statement is run over one: in bounded time, again where it met another, and never over a
-//! connection of which it is not known what it still does.
+//! How a statement is run: in bounded time, again where it met another, and never over a connection of which it is not known
+//! what it still does.
 
 use std::{
     collections::HashMap,
@@ -13,13 +13,14 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Either, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
+    AssertSqlSafe, ConnectOptions, Either, PgConnection,
+    postgres::{PgConnectOptions, PgRow},
 };
 use tokio::time::timeout;
 use tracing::info;
 
 use super::{
+    connections::Connections,
     literal::render,
     statement::{PLANNED, Statement},
 };
@@ -34,9 +35,6 @@ const MISSES: usize = 2;
 /// As many heartbeats may wait for a server that does not answer. One connection is enough where it does.
 const HEARTBEATS: u32 = 4;
 
-/// A connection that was idle for so long is tried before it is used.
-const STALE: Duration = Duration::from_secs(1);
-
 /// What is larger is not written into statements but goes beside them.
 pub(super) const LARGE: usize = 32 * 1024;
 
@@ -45,9 +43,9 @@ const LARGEST: usize = 1_000_000_000;
 
 #[derive(Debug)]
 pub(super) struct Database {
-    pool: PgPool,
+    connections: Connections,
     /// For heartbeats, which are not to wait behind all that others have been waiting for, as after an outage.
-    heartbeats: PgPool,
+    heartbeats: Connections,
     /// The names of statements that are asked often.
     names: HashMap<&'static str, String>,
     /// Whether sessions know these names.
@@ -90,9 +88,9 @@ impl Database {
         let is_known = Arc::new(AtomicBool::new(true));
         let known = Arc::clone(&is_known);
         let options = sound(options);
-        let heartbeats = at_most(HEARTBEATS, patience).connect_lazy_with(options.clone());
-        let pool = at_most(connections, patience)
-            .after_connect(move |connection, _| {
+        let heartbeats = Connections::new(HEARTBEATS, patience, options.clone(), |pool| pool);
+        let connections = Connections::new(connections, patience, options, |pool| {
+            pool.after_connect(move |connection, _| {
                 let (known, prepare) = (Arc::clone(&known), Arc::clone(&prepare));
                 Box::pin(async move {
                     if !known.load(Ordering::Relaxed) {
@@ -106,8 +104,8 @@ impl Database {
                     Ok(())
                 })
             })
-            .connect_lazy_with(options);
-        Self { pool, heartbeats, names, is_known, misses: AtomicUsize::new(0), prefix, patience }
+        });
+        Self { connections, heartbeats, names, is_known, misses: AtomicUsize::new(0), prefix, patience }
     }
 
     /// The rows that a statement returns.
@@ -121,7 +119,7 @@ impl Database {
         template: &str,
         values: &[(&str, &str)],
     ) -> Result<Vec<PgRow>, StoreError> {
-        self.run(&self.pool, Arc::new(self.render(template, values)), way).await.map_err(unavailable_or_full)
+        self.run(&self.connections, Arc::new(self.render(template, values)), way).await.map_err(unavailable_or_full)
     }
 
     /// The rows that a statement returns which waits for no other.
@@ -142,7 +140,7 @@ impl Database {
             && let Some(name) = self.names.get(statement.label)
         {
             let execute = PLANNED.to_owned() + &Statement::execute(name, arguments);
-            match self.run(&self.pool, Arc::new(execute), way).await {
+            match self.run(&self.connections, Arc::new(execute), way).await {
                 Err(error) if has_code(&error, &["26000"]) => self.miss(),
                 Ok(rows) => {
                     self.misses.store(0, Ordering::Relaxed);
@@ -153,7 +151,7 @@ impl Database {
         }
         let whole = statement.whole(&self.prefix, arguments);
         let statement = if matches!(way, Way::Large(_)) { whole } else { PLANNED.to_owned() + &whole };
-        self.run(&self.pool, Arc::new(statement), way).await.map_err(unavailable_or_full)
+        self.run(&self.connections, Arc::new(statement), way).await.map_err(unavailable_or_full)
     }
 
     /// The connection is given up by now: the next one is told the statements, unless that is in vain.
@@ -163,10 +161,15 @@ impl Database {
         }
     }
 
-    async fn run(&self, pool: &PgPool, statement: Arc<String>, way: Way<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
+    async fn run(
+        &self,
+        connections: &Connections,
+        statement: Arc<String>,
+        way: Way<'_>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
         let mut tries = 1;
         loop {
-            match self.run_once(pool, &statement, way).await {
+            match self.run_once(connections, &statement, way).await {
                 Err(error) if tries < TRIES && has_code(&error, &["40001", "40P01"]) => tries += 1,
                 outcome => return outcome,
             }
@@ -182,8 +185,13 @@ impl Database {
         render(template, &self.prefix, values)
     }
 
-    async fn run_once(&self, pool: &PgPool, statement: &Arc<String>, way: Way<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut connection = pool.acquire().await?;
+    async fn run_once(
+        &self,
+        connections: &Connections,
+        statement: &Arc<String>,
+        way: Way<'_>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut connection = connections.acquire().await?;
         let running = async {
             match way {
                 Way::Plain => sqlx::raw_sql(AssertSqlSafe(Arc::clone(statement))).fetch_all(&mut *connection).await,
@@ -192,28 +200,13 @@ impl Database {
             }
         };
         let outcome = timeout(self.patience, running).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-        if outcome.is_err() {
-            // Whatever it is still in, such as a transaction.
-            connection.close_on_drop();
+        match &outcome {
+            Ok(_) => connections.give_back(connection),
+            // It may be in the middle of anything, such as a transaction.
+            Err(_) => connection.close(),
         }
         outcome
     }
-}
-
-/// A pool of at most so many connections.
-fn at_most(connections: u32, patience: Duration) -> PgPoolOptions {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(patience / 2)
-        .test_before_acquire(false)
-        .before_acquire(|connection, idle| {
-            Box::pin(async move {
-                if idle.idle_for > STALE {
-                    sqlx::Connection::ping(connection).await?;
-                }
-                Ok(true)
-            })
-        })
 }
 
 /// Has statements sent whole from now on.

@@ -34,6 +34,7 @@ mod announcements;
 mod audit;
 mod builder;
 mod claims;
+mod connections;
 mod creation;
 mod database;
 mod ending;

@@ -200,3 +200,20 @@ async fn what_is_committed_stands_though_it_cannot_be_announced() {
     assert_eq!(database.rows("SELECT name FROM {p}keys", &[]).await.unwrap().len(), 1);
     live_through(&store, 1).await;
 }
+
+#[test]
+fn a_store_may_be_dropped_where_there_is_no_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = runtime.block_on(async {
+        let server = Server::start();
+        let store = store(&server).await;
+        live_through(&store, 1).await;
+        store
+    });
+    let database = Arc::downgrade(&store.shared.database);
+    drop(runtime);
+    drop(store);
+    while database.strong_count() > 0 {
+        std::thread::yield_now();
+    }
+}
