@@ -1,8 +1,13 @@
 //! What others change is announced by `NOTIFY`: a hint that makes it quicker. As notifications put all commits of the
 //! server in one line, they are not sent by the transactions that they tell of, which wait for the disk, but by others that do
-//! not: behind what is written most often, in the same message; else by themselves, many at once.
+//! not: behind what is written most often, in the same message; or else by themselves, all of some milliseconds at once.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use sqlx::{
     PgPool,
@@ -25,8 +30,8 @@ use crate::{
 /// A payload holds at most 8,000 bytes.
 const IN_PAYLOAD: usize = 200;
 
-/// So many are sent with one statement.
-const AT_ONCE: usize = 10_000;
+/// How long what is to be announced waits for a message that is sent anyway, and for more like it.
+const GATHERED: Duration = Duration::from_millis(10);
 
 /// How long it takes at first, and at most, until an interrupted listener tries again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -40,44 +45,62 @@ struct Announcing {
     /// Tells this store from others.
     name: String,
     channel: String,
-    waiting: mpsc::UnboundedSender<Change>,
+    waiting: Arc<Waiting>,
+    /// Says that something waits.
+    some: mpsc::Sender<()>,
 }
+
+/// What is to be announced, as words.
+type Waiting = Mutex<BTreeSet<String>>;
 
 impl Announcer {
     pub(super) const SILENT: Self = Self(None);
 
     /// Announces what it is told until it is dropped.
     pub(super) fn start(engine: &Engine, database: &Arc<Database>, name: &str) -> Self {
-        let (waiting, told) = mpsc::unbounded_channel();
-        let announcing = Announcing { name: name.to_owned(), channel: channel(&database.prefix), waiting };
-        let (name, channel) = (announcing.name.clone(), announcing.channel.clone());
-        engine.spawn(announce(Arc::clone(database), name, channel, told));
-        Self(Some(announcing))
+        let (some, told) = mpsc::channel(1);
+        let (name, channel, waiting) = (name.to_owned(), channel(&database.prefix), Arc::default());
+        engine.spawn(announce(Arc::clone(database), name.clone(), channel.clone(), Arc::clone(&waiting), told));
+        Self(Some(Announcing { name, channel, waiting, some }))
     }
 
     /// What has changed is announced soon.
     pub(super) fn tell(&self, change: Change) {
         if let Some(announcing) = &self.0 {
-            let _stopped = announcing.waiting.send(change);
+            lock(&announcing.waiting).insert(word(change));
+            let _told_already = announcing.some.try_send(());
         }
     }
 
-    /// The statement that announces these, where there is anything to announce.
+    /// The statement that announces these and what has been waiting, where there is anything to announce.
     pub(super) fn statement(&self, changes: impl IntoIterator<Item = Change>) -> Option<String> {
-        let Announcing { name, channel, .. } = self.0.as_ref()?;
-        let words: BTreeSet<_> = changes.into_iter().map(word).collect();
+        let Announcing { name, channel, waiting, .. } = self.0.as_ref()?;
+        let mut words = mem::take(&mut *lock(waiting));
+        words.extend(changes.into_iter().map(word));
         (!words.is_empty()).then(|| notify(name, channel, &words))
     }
 }
 
-async fn announce(database: Arc<Database>, name: String, channel: String, mut told: mpsc::UnboundedReceiver<Change>) {
-    let mut changes = Vec::new();
-    while told.recv_many(&mut changes, AT_ONCE).await > 0 {
-        let words = changes.drain(..).map(word).collect();
-        if let Err(error) = database.rows(&notify(&name, &channel, &words), &[]).await {
+async fn announce(
+    database: Arc<Database>,
+    name: String,
+    channel: String,
+    waiting: Arc<Waiting>,
+    mut some: mpsc::Receiver<()>,
+) {
+    while some.recv().await.is_some() {
+        sleep(GATHERED).await;
+        let words = mem::take(&mut *lock(&waiting));
+        if !words.is_empty()
+            && let Err(error) = database.rows(&notify(&name, &channel, &words), &[]).await
+        {
             tracing::debug!(error = &error as &dyn std::error::Error, "changes were not announced");
         }
     }
+}
+
+fn lock(waiting: &Waiting) -> MutexGuard<'_, BTreeSet<String>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Nothing of this transaction is to be kept, so nobody need wait for the disk. In what is written there is no quote.
