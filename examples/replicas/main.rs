@@ -11,7 +11,7 @@
 //! request's body that takes so long to make.
 //!
 //! `SIGTERM` and Ctrl-C end it: what runs gets some time, then durable work is handed to the others and connections get
-//! some time. A second signal ends it at once. `RUST_LOG` says what is logged to standard error.
+//! some time. A second signal hands over at once, and ends it. `RUST_LOG` says what is logged to standard error.
 
 mod aborts;
 mod arguments;

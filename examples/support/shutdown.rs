@@ -15,8 +15,11 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long connections may take to end after that.
 const CLOSING_TIME: Duration = Duration::from_secs(10);
 
+/// How long it may take, once somebody is out of patience, to hand to others what still runs.
+const HASTE: Duration = Duration::from_secs(2);
+
 /// Waits for a signal, which is listened to as soon as this returns; then for operations to end, then for connections.
-/// Whoever holds either longer is not waited for, and nobody after a second signal.
+/// Whoever holds either longer is not waited for. After a second signal, operations end at once, and nobody is waited for.
 pub(crate) fn shut_down(operations: Operations, closing: CancellationToken) -> impl Future<Output = ()> {
     let first_signal = stop_signal();
     async move {
@@ -30,7 +33,7 @@ pub(crate) fn shut_down(operations: Operations, closing: CancellationToken) -> i
         };
         tokio::select! {
             () = end => {}
-            () = stop_signal() => {}
+            () = stop_signal() => drop(time::timeout(HASTE, operations.drain(Duration::ZERO)).await),
         }
     }
 }

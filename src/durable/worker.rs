@@ -79,19 +79,21 @@ impl<S, M> Worker<S, M> {
         M: MapServiceError<S::Error> + Clone + Send + 'static,
     {
         let places = Arc::new(Semaphore::new(self.concurrency.max(1)));
+        let mut was_told = false;
         while let Some(claims) = self.hub.claims() {
             let Some(mut free) = take_places(&places).await else { return };
-            match claims.claim(free.num_permits()).await {
-                Ok(claimed) if claimed.is_empty() => {
-                    drop(free);
-                    let _told = timeout(ASK_AGAIN, claims.queued()).await;
-                }
+            let wanted = free.num_permits();
+            match claims.claim(wanted).await {
                 Ok(claimed) => {
+                    // Whoever is told of what is queued is told of what follows, too: it need not be looked for.
+                    let can_wait = claimed.is_empty() || was_told && claimed.len() < wanted;
                     for (claimed, admission) in claimed {
                         let place = free.split(1);
                         let (service, service_error) = (self.service.clone(), self.service_error.clone());
                         run_stored(&self.hub, claimed, admission, service, service_error, place);
                     }
+                    drop(free);
+                    was_told = can_wait && timeout(ASK_AGAIN, claims.queued()).await.is_ok();
                 }
                 Err(error) => {
                     debug!(error = &error as &dyn Error, "nothing claimed");

@@ -17,6 +17,7 @@ mod stage;
 mod tap;
 mod work;
 
+mod claims;
 mod durable;
 mod failures;
 mod keys;

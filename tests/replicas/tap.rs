@@ -47,6 +47,8 @@ pub(crate) struct State {
     creations: watch::Sender<usize>,
     /// How often operations were read.
     reads: AtomicUsize,
+    /// How often nothing was found to claim.
+    vain_claims: AtomicUsize,
     /// How often the lease was renewed.
     renewals: watch::Sender<usize>,
     /// There is a lease.
@@ -65,6 +67,7 @@ impl State {
             unanswered: AtomicUsize::new(0),
             creations: watch::Sender::new(0),
             reads: AtomicUsize::new(0),
+            vain_claims: AtomicUsize::new(0),
             renewals: watch::Sender::new(0),
             leased: watch::Sender::new(false),
         })
@@ -106,6 +109,11 @@ impl State {
     /// How often operations were read.
     pub(crate) fn reads(&self) -> usize {
         self.reads.load(Ordering::SeqCst)
+    }
+
+    /// How often nothing was found to claim.
+    pub(crate) fn vain_claims(&self) -> usize {
+        self.vain_claims.load(Ordering::SeqCst)
     }
 
     pub(crate) fn die(&self) {
@@ -220,7 +228,11 @@ impl Store for Tap {
     }
 
     fn claim(&self, lease: LeaseId, limit: usize) -> StoreFuture<Vec<Claimed>> {
-        self.ask(|store| store.claim(lease, limit))
+        let state = Arc::clone(&self.state);
+        self.ask(|store| store.claim(lease, limit)).map(move |claimed| {
+            state.vain_claims.fetch_add(usize::from(claimed.is_empty()), Ordering::SeqCst);
+            claimed
+        })
     }
 
     fn retry(&self, attempt: Attempt, failure: Failure) -> StoreFuture<Option<Finished>> {

@@ -9,7 +9,7 @@ use std::{
 use super::{
     super::{
         StoreError,
-        contract::{Created, NewOperation},
+        contract::{Created, LeaseId, NewOperation},
     },
     batch::{Batch, GroupWrite, LARGEST_IN_GROUP, Statement, Write, only},
     kept::{Kept, bytes, get, millis, name, select, state_number},
@@ -43,8 +43,13 @@ impl GroupWrite for Create {
 
     async fn write_group(group: &[&Self], batch: &mut Batch) -> Result<Vec<Result<Created, StoreError>>, StoreError> {
         let mut free = batch.free().await?;
-        let rows = group.iter().map(|Self(operation)| free.admit(&operation.terms).and_then(|()| Row::of(operation)));
-        let mut rows: Vec<Result<Row<'_>, StoreError>> = rows.collect();
+        // What is refused takes no place from the others, so where these run out it has to be known before.
+        let open = if free.is_short_of(group.len()) { Some(batch.open_leases().await?) } else { None };
+        let mut row = |operation| {
+            let row = Row::of(operation, open.as_ref())?;
+            free.admit(&operation.terms).map(|()| row)
+        };
+        let mut rows: Vec<_> = group.iter().map(|Self(operation)| row(operation)).collect();
         let refused = batch.insert(&mut rows.iter_mut().flatten().collect::<Vec<_>>()).await?;
         let at = batch.now;
         let answer = |row: Result<Row<'_>, StoreError>| match refused.contains(&row?.operation.id) {
@@ -80,7 +85,11 @@ static INSERT: LazyLock<Texts> = LazyLock::new(|| {
 });
 
 impl<'a> Row<'a> {
-    fn of(operation: &'a NewOperation) -> Result<Self, StoreError> {
+    /// Under one of these leases, where they are known.
+    fn of(operation: &'a NewOperation, open: Option<&HashSet<LeaseId>>) -> Result<Self, StoreError> {
+        if operation.lease.zip(open).is_some_and(|(lease, open)| !open.contains(&lease)) {
+            return Err(Refused::LeaseOver.into());
+        }
         let request = match operation.request.as_ref().map(|request| request.to_record()) {
             Some(Some(record)) if record.len() <= LARGEST_RECORD => Some(record),
             Some(_) => return Err(StoreError::Unsupported("a request of that size")),
@@ -109,6 +118,11 @@ impl<'a> Row<'a> {
 }
 
 impl Batch {
+    async fn open_leases(&mut self) -> Result<HashSet<LeaseId>, StoreError> {
+        let open = sqlx::query("SELECT id FROM leases WHERE until > ?").bind(millis(self.now));
+        self.all(open).await?.iter().map(|row| get(row, 0).map(LeaseId)).collect()
+    }
+
     /// Inserts what is not under a lease that is over, and gives the ids of what is.
     async fn insert(&mut self, rows: &mut [&mut Row<'_>]) -> Result<HashSet<OperationId>, StoreError> {
         let mut refused = HashSet::new();

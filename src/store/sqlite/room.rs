@@ -43,6 +43,11 @@ impl Batch {
 }
 
 impl Free {
+    /// Whether there may be no places for so many operations more.
+    pub(super) fn is_short_of(&self, operations: usize) -> bool {
+        self.room.operations < operations as u64
+    }
+
     /// Takes the place of one more operation. Refuses it where it does not fit, or its reply might not, so that none is
     /// accepted only to lose it.
     pub(super) fn admit(&mut self, terms: &Terms) -> Result<(), StoreError> {

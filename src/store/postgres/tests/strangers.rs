@@ -132,6 +132,29 @@ async fn what_has_run_too_long_ends_though_some_of_it_cannot_be_read() {
     assert_eq!(sorted(ended.into_iter().map(|(id, _)| id)), familiar(&ids));
 }
 
+#[tokio::test]
+async fn counts_leave_out_states_that_this_release_does_not_know() {
+    let server = Server::start();
+    let (builder, ids) = every_other(&server).await;
+    let store = builder.clone().connect().await.unwrap();
+    let lease = store.open_lease(LONG, Vec::new()).await.unwrap().id;
+    let reply = Arc::new(reply(b"done"));
+    for claimed in store.claim(lease, 4).await.unwrap() {
+        store.finish(claimed.attempt, Arc::clone(&reply)).await.unwrap();
+    }
+    let known = store.counts().await.unwrap();
+    assert_eq!((known.queued, known.succeeded), (ids.len() as u64 - 4, 4));
+    for table in ["live", "ended"] {
+        let newer = "SET state = 'x' WHERE id = (SELECT max(id::text)::uuid FROM";
+        sql(&server, &store, &format!("UPDATE {{p}}{table} {newer} {{p}}{table})")).await;
+    }
+    // What was counted just now is told again.
+    let counts = builder.connect().await.unwrap().counts().await.unwrap();
+    // Its reply takes its bytes all the same.
+    let fewer = Counts { queued: known.queued - 1, succeeded: 3, ..known };
+    assert_eq!(counts, fewer);
+}
+
 /// What could not be run for an outage has not failed.
 #[tokio::test]
 async fn what_was_begun_in_an_outage_is_handed_back_uncounted() {

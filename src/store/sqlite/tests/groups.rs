@@ -167,6 +167,23 @@ async fn r7_a_burst_is_given_no_more_room_than_there_is() {
     assert_eq!(store.counts().await.unwrap().reply_bytes, 900);
 }
 
+#[tokio::test]
+async fn r7_what_is_refused_takes_no_place_from_the_rest_of_a_burst() {
+    let folder = Folder::new();
+    let store = SqliteOptions::new().max_kept_operations(3).open(folder.file()).await.unwrap();
+    let over = store.open_lease(LONG, Vec::new()).await.unwrap().id;
+    store.close_lease(over).await.unwrap();
+    let refused = |number| [0, 2, 4].contains(&number);
+    let lease = |number| refused(number).then_some(over);
+    let operations: Vec<_> = (0..8).map(|number| NewOperation { lease: lease(number), ..queued() }).collect();
+    for (number, created) in create(&store, &operations).await.iter().enumerate() {
+        let is_refused = matches!(created, Err(StoreError::Refused(Refused::LeaseOver)));
+        let is_full = matches!(created, Err(StoreError::Full));
+        assert_eq!((is_refused, is_full), (refused(number), number > 5), "{number}: {created:?}");
+    }
+    assert_eq!(store.counts().await.unwrap().queued, 3);
+}
+
 /// What comes with groups is written too, and what is large.
 #[tokio::test]
 async fn others_of_the_batch_find_what_the_groups_have_written() {
