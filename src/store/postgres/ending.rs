@@ -258,7 +258,7 @@ pub(super) async fn retry(shared: &Shared, attempt: Attempt, failure: Failure) -
         code_of(failure)
     );
     let step = Step::Retry { attempt: attempt.number, max_attempts: 0 };
-    match retry_all(shared, &asked).await?.pop() {
+    match retry_all(shared, &asked).await?.pop().flatten() {
         Some(Retried::Ended(_, finished)) => Ok(Some(finished)),
         Some(Retried::Queued(_)) => Ok(None),
         None => Err(refusal(shared, attempt.operation, step).await),
@@ -271,26 +271,26 @@ pub(super) enum Retried {
     Ended(OperationId, Finished),
 }
 
-/// Retries the attempts that this selects: `id`, `attempt`, `failure`.
-pub(super) async fn retry_all(shared: &Shared, asked: &str) -> Result<Vec<Retried>, StoreError> {
+/// Retries the attempts that this selects: `id`, `attempt`, `failure`. Of what cannot be read it is not said what came.
+pub(super) async fn retry_all(shared: &Shared, asked: &str) -> Result<Vec<Option<Retried>>, StoreError> {
     let failed = shared.database.render(FAILED_ATTEMPT, &[]);
     retried(shared, &shared.database.rows(RETRY, &[("asked", asked), ("failed", &failed)]).await?).await
 }
 
 pub(super) async fn hand_back(shared: &Shared, attempt: Attempt) -> Result<Option<Finished>, StoreError> {
     let values = [("id", &*id(attempt.operation)), ("attempt", &attempt.number.to_string())];
-    match retried(shared, &shared.database.rows(HAND_BACK, &values).await?).await?.pop() {
+    match retried(shared, &shared.database.rows(HAND_BACK, &values).await?).await?.pop().flatten() {
         Some(Retried::Ended(_, finished)) => Ok(Some(finished)),
         Some(Retried::Queued(_)) => Ok(None),
         None => Err(refusal(shared, attempt.operation, Step::HandBack { attempt: attempt.number }).await),
     }
 }
 
-async fn retried(shared: &Shared, rows: &[PgRow]) -> Result<Vec<Retried>, StoreError> {
+async fn retried(shared: &Shared, rows: &[PgRow]) -> Result<Vec<Option<Retried>>, StoreError> {
     let terms = terms_of(shared, rows).await?;
     let mut retried = Vec::with_capacity(rows.len());
     for row in rows {
-        retried.extend(match get(row, "queued")? {
+        retried.push(match get(row, "queued")? {
             true => Some(Retried::Queued(rows::id(row)?)),
             false => readable(end_of(row, &terms)).map(|(attempt, end)| Retried::Ended(attempt.operation, end)),
         });

@@ -56,7 +56,7 @@ pub(super) async fn sweep(shared: &Shared, limit: usize) -> Result<Swept, StoreE
     let moment = moment_of_asking(now(database)).await?.as_millis().to_string();
     let lost = retry_all(shared, &database.render(LOST, &[("moment", &moment), ("limit", &most)])).await?;
     swept.more = [swept.expired.len(), overdue.len(), lost.len()].into_iter().any(|done| done >= limit);
-    for retried in lost {
+    for retried in lost.into_iter().flatten() {
         match retried {
             Retried::Queued(id) => swept.queued.push(id),
             Retried::Ended(id, end) => swept.ended.push((id, end)),

@@ -133,6 +133,21 @@ async fn what_has_run_too_long_ends_though_some_of_it_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn a_sweep_goes_on_beyond_lost_attempts_that_cannot_be_read() {
+    let server = Server::start();
+    let (builder, ids) = every_other(&server).await;
+    let runs = builder.clone().connect().await.unwrap();
+    sql(&server, &runs, "UPDATE {p}terms SET max_attempts = 1").await;
+    let lease = runs.open_lease(LONG, Vec::new()).await.unwrap().id;
+    assert_eq!(claimed(&runs, lease, 10).await.len(), ids.len());
+    sql(&server, &runs, "UPDATE {p}leases SET until = 1; UPDATE {p}terms SET record = '\\xff'").await;
+    // It knows none of the terms.
+    let sweeps = builder.connect().await.unwrap();
+    while sweeps.sweep(2).await.unwrap().more {}
+    assert_eq!(sql(&server, &sweeps, "SELECT count(*)::text FROM {p}live").await, "0");
+}
+
+#[tokio::test]
 async fn counts_leave_out_states_that_this_release_does_not_know() {
     let server = Server::start();
     let (builder, ids) = every_other(&server).await;
