@@ -52,7 +52,8 @@ impl PostgresBuilder {
     /// known at once, and not only when it is next asked for. Everything works without.
     ///
     /// Listening takes a connection to the server itself, as transaction-pooling proxies do not pass notifications on:
-    /// see [`listen_on`](Self::listen_on).
+    /// see [`listen_on`](Self::listen_on). All that notify on a server stand in one line; these do so without waiting for the
+    /// disk, but behind others that do.
     #[must_use]
     pub fn announcements(self, announcements: bool) -> Self {
         Self { announcements, ..self }
