@@ -3,8 +3,17 @@
 //! Each owner and route has a lane, and the lanes take turns in the order of their numbers: the next operation is the
 //! oldest of the first lane after the one that had its turn last. The index holds only what may be claimed at once, and is
 //! looked at some times for each operation that is claimed, however many are queued.
+//!
+//! Workers ask often, as whenever another process has written, and mostly for nothing: that is found out by reading, which
+//! holds nobody up who writes.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::sqlite::SqliteRow;
 
@@ -13,8 +22,9 @@ use super::{
         StoreError,
         contract::{Attempt, Claimed, LeaseId},
     },
-    batch::{Batch, Statement, Write},
-    kept::{self, Kept, get, limit, millis, select},
+    batch::{Batch, Statement, Write, Writer},
+    database::{Database, unavailable},
+    kept::{self, Kept, get, limit, millis, now, select},
     rows::{self, Texts, parameters},
 };
 use crate::operation::{Life, Refused, Step, StoredRequest, Timestamp};
@@ -24,6 +34,47 @@ const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
 
 /// So many may be left to others in one claim.
 const MOST_LEFT: usize = rows::LARGEST;
+
+/// Whether there is something to claim, or to refuse.
+pub(super) const WORTH_IT: &str = concat!(
+    "SELECT EXISTS (SELECT 1 FROM operations WHERE state = 0 AND due IS NULL) \
+     OR EXISTS (SELECT 1 FROM operations WHERE state = 0 AND due <= ",
+    now!(),
+    ") OR NOT EXISTS (SELECT 1 FROM leases WHERE id = ? AND until > ",
+    now!(),
+    ")"
+);
+
+/// What is known of the queue.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// There was as much to claim as somebody wanted, so that there probably is more.
+    is_full: AtomicBool,
+}
+
+impl Queue {
+    /// Claims what there is, and holds up nobody who writes where there is nothing.
+    pub(super) async fn claim(
+        &self,
+        database: &Database,
+        writer: &Writer,
+        claim: Claim,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let most = claim.1;
+        if !self.is_full.load(Ordering::Relaxed) && !is_worth_it(database, claim.0).await? {
+            return Ok(Vec::new());
+        }
+        let claimed = writer.write(claim).await?;
+        self.is_full.store(claimed.len() >= most.max(1), Ordering::Relaxed);
+        Ok(claimed)
+    }
+}
+
+async fn is_worth_it(database: &Database, lease: LeaseId) -> Result<bool, StoreError> {
+    let connections = database.connections().await?;
+    let asked = sqlx::query_scalar(WORTH_IT).bind(lease.0);
+    asked.fetch_one(&connections.readers).await.map_err(unavailable)
+}
 
 #[derive(Debug)]
 pub(super) struct Claim(pub(super) LeaseId, pub(super) usize);

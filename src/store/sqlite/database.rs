@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use super::{
     super::StoreError,
     SqliteOptions,
+    load::Load,
     open::{self, OpenError},
     room::Room,
     rows,
@@ -41,12 +42,15 @@ pub(super) struct Database {
     path: PathBuf,
     options: SqliteOptions,
     current: Mutex<Arc<Connections>>,
+    pub(super) load: Load,
 }
 
 /// The connections to one file.
 #[derive(Debug)]
 pub(super) struct Connections {
     file: FileIdentity,
+    /// Where SQLite keeps what is written.
+    pub(super) log: PathBuf,
     options: SqliteConnectOptions,
     /// The only one that writes, while it does not.
     pub(super) writer: Mutex<Option<SqliteConnection>>,
@@ -58,7 +62,7 @@ impl Database {
     /// Opens the file, or makes it.
     pub(super) async fn open(path: PathBuf, options: SqliteOptions) -> Result<Self, OpenError> {
         let opened = Connections::open(&path, &options, true).await?;
-        Ok(Self { path, options, current: Mutex::new(Arc::new(opened)) })
+        Ok(Self { path, options, current: Mutex::new(Arc::new(opened)), load: Load::default() })
     }
 
     /// How much may be kept in it.
@@ -97,7 +101,8 @@ impl Connections {
         let readers = pool.connect_lazy_with(options.clone().pragma("query_only", "ON"));
         let file = FileIdentity::of(path).map_err(OpenError::File)?;
         let writer_number = AtomicU64::new(next_number());
-        let mut opened = Self { file, options, writer: Mutex::new(Some(writer)), writer_number, readers };
+        let log = log_of(path).map_err(OpenError::File)?;
+        let mut opened = Self { file, log, options, writer: Mutex::new(Some(writer)), writer_number, readers };
         if let Some(writer) = opened.writer.get_mut() {
             open::audit(writer, flush).await?;
         }
@@ -115,6 +120,13 @@ impl Connections {
     pub(super) fn writer_number(&self) -> u64 {
         self.writer_number.load(Ordering::Relaxed)
     }
+}
+
+/// SQLite's name for it.
+fn log_of(path: &Path) -> io::Result<PathBuf> {
+    let mut log = path.canonicalize()?.into_os_string();
+    log.push("-wal");
+    Ok(log.into())
 }
 
 fn next_number() -> u64 {

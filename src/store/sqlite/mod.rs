@@ -19,11 +19,13 @@
 //! One writes at a time. Whatever keeps the file locked for longer than a lease, such as a backup that locks it or a process
 //! that is stopped in the middle of a write, keeps all replicas from being heard: what is durable is begun anew then.
 //!
-//! Several processes may have the file open. Each looks whether another has written, fifty times a second, and less often while
-//! others write all the time; so it knows of what is queued or has ended there. Only the machine's clock counts, as SQLite
-//! reads it.
+//! Several processes may have the file open. On Linux each wakes the others when it has written, so that they know within
+//! some milliseconds of what is queued or has ended there; while all are busy it may take up to a third of a second.
+//! Elsewhere, and where there is no inotify instance to be had, each looks fifty times a second whether another has written.
+//! Only the machine's clock counts, as SQLite reads it.
 
 mod batch;
+mod bell;
 mod claim;
 mod create;
 mod database;
@@ -31,6 +33,7 @@ mod end;
 mod finish;
 mod kept;
 mod lease;
+mod load;
 mod open;
 mod read;
 mod room;
@@ -49,6 +52,7 @@ pub use open::OpenError;
 
 use self::{
     batch::Writer,
+    claim::Queue,
     database::Database,
     room::Room,
     sweep::{Places, Sweep},
@@ -138,8 +142,9 @@ impl SqliteOptions {
         Ok(SqliteStore {
             engine,
             database,
-            writer: Writer::new(writer),
+            writer: Arc::new(Writer::new(writer)),
             places: Arc::default(),
+            queue: Arc::default(),
             unused,
             _until_dropped,
         })
@@ -151,8 +156,9 @@ impl SqliteOptions {
 pub struct SqliteStore {
     engine: Engine,
     database: Arc<Database>,
-    writer: Writer,
+    writer: Arc<Writer>,
     places: Arc<Places>,
+    queue: Arc<Queue>,
     unused: CancellationToken,
     _until_dropped: DropGuard,
 }
@@ -175,7 +181,10 @@ impl SqliteStore {
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let database = Arc::clone(&self.database);
-        self.engine.run(async move { work(database.connections().await?.readers.clone()).await })
+        self.engine.run(async move {
+            database.load.read();
+            work(database.connections().await?.readers.clone()).await
+        })
     }
 }
 
@@ -223,7 +232,8 @@ impl Store for SqliteStore {
     }
 
     fn claim(&self, lease: LeaseId, limit: usize) -> StoreFuture<Vec<Claimed>> {
-        self.writer.write(claim::Claim(lease, limit))
+        let (database, writer, queue) = (Arc::clone(&self.database), Arc::clone(&self.writer), Arc::clone(&self.queue));
+        self.engine.run(async move { queue.claim(&database, &writer, claim::Claim(lease, limit)).await })
     }
 
     fn retry(&self, attempt: Attempt, failure: Failure) -> StoreFuture<Option<Finished>> {

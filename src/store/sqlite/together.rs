@@ -7,11 +7,12 @@
 //! at once are done in groups. These come before the others: all of a batch wait at the same time, so that one order is as
 //! good as any.
 
-use std::{any::Any, collections::HashSet, sync::Arc};
+use std::{any::Any, collections::HashSet, sync::Arc, time::Instant};
 
 use super::{
     super::StoreError,
     batch::{Answered, AnyWrite, Batch, GroupWrite},
+    bell,
     create::Create,
     database::Database,
     finish::Finish,
@@ -69,12 +70,15 @@ async fn try_together(
         Some(connection) => connection,
         None => connections.connect().await?,
     };
+    let began = Instant::now();
     let mut batch = Batch::begin(connection, database.room()).await?;
     let numbered = writes.iter().map(|write| &**write).enumerate();
     let waiting = numbered.filter(|(number, _)| answers[*number].is_none()).collect();
     match write_all(&mut batch, waiting, in_groups).await {
         Ok(written) => {
             *place = Some(batch.commit().await?);
+            bell::ring(&connections.log);
+            database.load.written(began.elapsed());
             for (number, answer) in written {
                 answers[number] = Some(answer);
             }

@@ -7,6 +7,7 @@ mod outages;
 mod processes;
 mod strangers;
 mod turns;
+mod watching;
 
 use std::{
     fs,

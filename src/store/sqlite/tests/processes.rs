@@ -7,7 +7,6 @@ use std::{
 };
 
 use super::*;
-use crate::store::contract::Change;
 
 /// Where a child finds the file; without it, it is no child.
 const FILE: &str = "RESPOND_ASYNC_TEST_FILE";
@@ -109,39 +108,4 @@ async fn claims_what_there_is() {
         }
         tokio::task::yield_now().await;
     }
-}
-
-#[tokio::test]
-async fn what_others_write_is_noticed_and_what_is_written_here_is_not() {
-    let folder = Folder::new();
-    let (here, other) =
-        (SqliteStore::open(folder.file()).await.unwrap(), SqliteStore::open(folder.file()).await.unwrap());
-    let (changes, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    here.announce_to(Arc::new(move |change| _ = changes.send(change)));
-    assert_eq!(heard.recv().await, Some(Change::Anything), "whatever was before");
-    let before = here.database.version_of_others().await.unwrap();
-    here.create(queued()).await.unwrap();
-    assert_eq!(here.database.version_of_others().await.unwrap(), before);
-    other.create(queued()).await.unwrap();
-    assert_eq!(heard.recv().await, Some(Change::Anything));
-    assert_ne!(here.database.version_of_others().await.unwrap(), before);
-}
-
-/// A connection counts only what has been written since it was there.
-#[tokio::test]
-async fn what_others_write_is_noticed_when_there_is_another_connection_too() {
-    let folder = Folder::new();
-    let (here, other) =
-        (SqliteStore::open(folder.file()).await.unwrap(), SqliteStore::open(folder.file()).await.unwrap());
-    let connections = here.database.connections().await.unwrap();
-    let version_at_another = async || {
-        let another = connections.connect().await.unwrap();
-        *connections.writer.lock().await = Some(another);
-        here.database.version_of_others().await.unwrap().unwrap()
-    };
-    let before = version_at_another().await;
-    other.create(queued()).await.unwrap();
-    let after = version_at_another().await;
-    assert_eq!(before.1, after.1, "SQLite's own number does not tell");
-    assert_ne!(before, after);
 }

@@ -88,3 +88,37 @@ async fn claims_do_not_look_at_the_whole_queue() {
         plan.iter().filter(|step| step.contains("SCAN operations") && !step.contains("operations_by_lane"));
     assert_eq!(other_scans.count(), 0, "{plan:#?}");
 }
+
+/// Nor does it take a look at more than an index to find that there is nothing.
+#[tokio::test]
+async fn that_there_is_nothing_to_claim_is_found_in_the_indices() {
+    let folder = Folder::new();
+    drop(SqliteStore::open(folder.file()).await.unwrap());
+    let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", claim::WORTH_IT));
+    let plan = sqlx::query(explain).bind(5).fetch_all(&mut by_hand(&folder.file()).await).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+    for index in ["operations_by_lane", "operations_by_due"] {
+        assert!(plan.iter().any(|step| step.contains(index)), "{plan:#?}");
+    }
+    let steps = plan.iter().filter(|step| step.contains("operations"));
+    assert_eq!(steps.count(), 2, "{plan:#?}");
+}
+
+#[tokio::test]
+async fn who_finds_nothing_to_claim_does_not_wait_for_who_writes() {
+    let folder = Folder::new();
+    let store = SqliteOptions::new().patience(Duration::from_millis(50)).open(folder.file()).await.unwrap();
+    let lease = store.open_lease(LONG, Vec::new()).await.unwrap().id;
+    let mut other = by_hand(&folder.file()).await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    assert!(store.claim(lease, 3).await.unwrap().is_empty());
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    for _ in 0..4 {
+        store.create(queued()).await.unwrap();
+    }
+    let mut numbers = Vec::new();
+    for _ in 0..4 {
+        numbers.push(store.claim(lease, 3).await.unwrap().len());
+    }
+    assert_eq!(numbers, [3, 1, 0, 0]);
+}
