@@ -22,7 +22,7 @@ pub(crate) async fn measure(servers: &Servers, scale: Scale) {
             let application = Application::start(&place, mode).await;
             let mut bare = Bare::of(servers, &place).await;
             let (mut ours, mut theirs, mut more) = (Vec::new(), Vec::new(), Vec::new());
-            for number in 1..=rounds(engine, mode, scale) {
+            for number in 1..=i32::try_from(scale.singles).unwrap() {
                 let began = Instant::now();
                 application.reply(&application.submit().await).await;
                 let one = nanos(began.elapsed());
@@ -50,11 +50,6 @@ pub(crate) async fn measure(servers: &Servers, scale: Scale) {
     for (figure, [idle, asked]) in asked {
         told(&figure, &format!("{asked:.2}"), &format!("idle {idle:.2}"), None);
     }
-}
-
-/// Nobody tells a worker in another process of what is queued in SQLite: it looks once a second.
-fn rounds(engine: Engine, mode: Mode, scale: Scale) -> i32 {
-    if (engine, mode) == (Engine::Sqlite, Mode::ByWorker) { 5 } else { i32::try_from(scale.singles).unwrap() }
 }
 
 /// What is asked for each operation, and meanwhile for none at all.
