@@ -60,7 +60,7 @@ async fn awaited(
     wait: Duration,
 ) -> Result<Response<MonitorBody>, StoreError> {
     let begun = Instant::now();
-    let mut watch = caller.hub.watchers.watch(id);
+    let mut watch = caller.hub.watchers.watch_for_reply(id);
     let Some(mut snapshot) = read(caller, id).await? else { return Ok(not_found()) };
     let policy = &snapshot.terms.policy;
     if !policy.honor_wait {

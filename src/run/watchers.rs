@@ -29,7 +29,8 @@ struct Watched {
     changes: u64,
     /// The number of the latest attempt of which nothing runs any more; 0 where there is none.
     stopped: u32,
-    /// Its reply, where it ended here.
+    /// How many want its reply, and the reply where it ended here.
+    wanted: usize,
     reply: Option<Arc<Reply>>,
     /// A place for each watch, with whom to wake where it waits.
     waiting: Slab<Option<Waker>>,
@@ -43,6 +44,7 @@ pub(crate) struct Watch {
     place: usize,
     /// The changes that it has seen.
     changes: u64,
+    wants_reply: bool,
     watchers: Arc<Watchers>,
 }
 
@@ -53,7 +55,17 @@ impl Watchers {
             self.count.fetch_add(1, Ordering::SeqCst);
         }
         let place = watched.waiting.insert(None);
-        Watch { id, place, changes: watched.changes, watchers: Arc::clone(self) }
+        Watch { id, place, changes: watched.changes, wants_reply: false, watchers: Arc::clone(self) }
+    }
+
+    /// A watch that is given the reply, where the operation ends here meanwhile.
+    pub(crate) fn watch_for_reply(self: &Arc<Self>, id: OperationId) -> Watch {
+        let mut watch = self.watch(id);
+        watch.wants_reply = true;
+        if let Some(mut watched) = self.watched.get_mut(&id) {
+            watched.wanted += 1;
+        }
+        watch
     }
 
     /// Something about the operation has changed.
@@ -64,7 +76,7 @@ impl Watchers {
     /// The operation has ended with this reply, as is stored by now: those who wait for it need not read it.
     pub(crate) fn ended(&self, id: OperationId, reply: Arc<Reply>) {
         self.signal(id, |watched| {
-            watched.reply = Some(reply);
+            watched.reply = (watched.wanted > 0).then_some(reply);
             watched.changes += 1;
         });
     }
@@ -169,6 +181,10 @@ impl Drop for Watch {
         let mut waiting = None;
         let last = self.watchers.watched.remove_if_mut(&self.id, |_, watched| {
             waiting = watched.waiting.try_remove(self.place).flatten();
+            watched.wanted -= usize::from(self.wants_reply);
+            if watched.wanted == 0 {
+                watched.reply = None;
+            }
             watched.waiting.is_empty()
         });
         if last.is_some() {
@@ -187,6 +203,7 @@ mod tests {
     use tokio_test::{assert_pending, assert_ready_eq, task::spawn};
 
     use super::*;
+    use crate::operation::Ending;
 
     #[test]
     fn that_an_earlier_attempt_has_stopped_says_nothing_of_the_next_one() {
@@ -199,5 +216,20 @@ mod tests {
         watchers.stopped(id, 2);
         assert!(second.is_woken());
         assert_ready_eq!(second.poll(), true);
+    }
+
+    #[test]
+    fn a_reply_is_held_for_those_alone_who_want_it() {
+        let (watchers, id) = (Arc::new(Watchers::default()), OperationId::random());
+        let ended = || watchers.ended(id, Arc::new(Reply::none(Ending::Canceled)));
+        let stream = watchers.watch(id);
+        ended();
+        assert_eq!(stream.reply(), None);
+        let poll = watchers.watch_for_reply(id);
+        assert_eq!(poll.reply(), None, "it was not watched yet");
+        ended();
+        assert!(poll.reply().is_some());
+        drop(poll);
+        assert_eq!(stream.reply(), None);
     }
 }

@@ -53,7 +53,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// What is known of an operation of this owner.
     fn read(&self, id: OperationId, owner: Option<&Owner>, part: Part) -> StoreFuture<Option<Snapshot>>;
 
-    /// Ends the attempt's operation with this reply.
+    /// Ends the attempt's operation with this reply: as it is, since those who wait for it here are given it without a look
+    /// into the store, or else with what [`Finished`] says.
     fn finish(&self, attempt: Attempt, reply: Arc<Reply>) -> StoreFuture<Finished>;
 
     /// Ends an operation of this owner as canceled, whether it is queued or runs.

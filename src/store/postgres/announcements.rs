@@ -18,7 +18,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::database::{Database, sound};
+use super::database::{Database, Way, sound};
 use crate::{
     operation::OperationId,
     store::{
@@ -53,6 +53,20 @@ struct Announcing {
 /// What is to be announced, as words.
 type Waiting = Mutex<BTreeSet<String>>;
 
+/// What is announced together.
+#[derive(Debug, Default)]
+pub(super) struct Announcement {
+    words: BTreeSet<String>,
+    statement: Option<String>,
+}
+
+impl Announcement {
+    /// How a write travels that this goes behind.
+    pub(super) fn way(&self) -> Way<'_> {
+        self.statement.as_deref().map_or(Way::Plain, Way::Announcing)
+    }
+}
+
 impl Announcer {
     pub(super) const SILENT: Self = Self(None);
 
@@ -72,12 +86,21 @@ impl Announcer {
         }
     }
 
-    /// The statement that announces these and what has been waiting, where there is anything to announce.
-    pub(super) fn statement(&self, changes: impl IntoIterator<Item = Change>) -> Option<String> {
-        let Announcing { name, channel, waiting, .. } = self.0.as_ref()?;
+    /// What is to go behind a write that changes this: word of it, and of what has been waiting.
+    pub(super) fn take(&self, changes: impl IntoIterator<Item = Change>) -> Announcement {
+        let Some(Announcing { name, channel, waiting, .. }) = &self.0 else { return Announcement::default() };
         let mut words = mem::take(&mut *lock(waiting));
         words.extend(changes.into_iter().map(word));
-        (!words.is_empty()).then(|| notify(name, channel, &words))
+        let statement = (!words.is_empty()).then(|| notify(name, channel, &words));
+        Announcement { words, statement }
+    }
+
+    /// It did not go, or so it seems: it waits for another.
+    pub(super) fn put_back(&self, mut announcement: Announcement) {
+        if let Some(announcing) = &self.0 {
+            lock(&announcing.waiting).append(&mut announcement.words);
+            let _told_already = announcing.some.try_send(());
+        }
     }
 }
 
@@ -103,9 +126,11 @@ fn lock(waiting: &Waiting) -> MutexGuard<'_, BTreeSet<String>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Nothing of this transaction is to be kept, so nobody need wait for the disk. In what is written there is no quote.
+/// Nothing of this transaction is to be kept, so nobody need wait for the disk, nor for long for those who notify and do wait
+/// for it. In what is written there is no quote.
 fn notify(name: &str, channel: &str, words: &BTreeSet<String>) -> String {
-    let mut statement = "SELECT set_config('synchronous_commit', 'off', true)".to_owned();
+    let mut statement =
+        "SELECT set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '100ms', true)".to_owned();
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     for words in words.chunks(IN_PAYLOAD) {
         statement += &format!(", pg_notify('{channel}', '{name} {}')", words.join(" "));
@@ -181,5 +206,21 @@ mod tests {
     #[test]
     fn a_payload_is_short_enough() {
         assert!(64 + IN_PAYLOAD * (OperationId::random().to_string().len() + 1) < 8_000);
+    }
+
+    #[test]
+    fn what_did_not_go_with_one_write_goes_with_the_next() {
+        let (some, mut told) = mpsc::channel(1);
+        let announcing = Announcing { name: "one".into(), channel: "changes".into(), waiting: Arc::default(), some };
+        let announcer = Announcer(Some(announcing));
+        announcer.tell(Change::Queued);
+        assert_eq!(told.try_recv(), Ok(()));
+        announcer.put_back(announcer.take([Change::Anything]));
+        assert_eq!(told.try_recv(), Ok(()));
+        let announcement = announcer.take(None);
+        assert!(
+            matches!(announcement.way(), Way::Announcing(text) if text.ends_with("pg_notify('changes', 'one a q')"))
+        );
+        assert!(matches!(announcer.take(None).way(), Way::Plain));
     }
 }

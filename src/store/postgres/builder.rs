@@ -52,8 +52,8 @@ impl PostgresBuilder {
     /// known at once, and not only when it is next asked for. Everything works without.
     ///
     /// Listening takes a connection to the server itself, as transaction-pooling proxies do not pass notifications on:
-    /// see [`listen_on`](Self::listen_on). All that notify on a server stand in one line; these do so without waiting for the
-    /// disk, but behind others that do.
+    /// see [`listen_on`](Self::listen_on). All that notify on a server stand in one line; what is announced here
+    /// does not wait for the disk there, but may be held up by others that do, for a tenth of a second at most.
     #[must_use]
     pub fn announcements(self, announcements: bool) -> Self {
         Self { announcements, ..self }

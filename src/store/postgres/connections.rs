@@ -1,121 +1,131 @@
-//! Which connection is used next. A pool asks each that comes back to it whether it is sound, one more message for each
-//! statement; so what was of use a moment ago is kept at hand and used again as it is.
+//! The connections, as many as are needed and may be. A pool of sqlx asks each that comes back to it whether it is sound, which
+//! is one more message for each statement; here one is asked that was not of use for a while, before it is used.
 
 use std::{
+    io::ErrorKind,
     ops::{Deref, DerefMut},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use sqlx::{
-    PgConnection, PgPool, Postgres,
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::{
-    runtime::Handle,
     sync::{Semaphore, SemaphorePermit},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
-/// A connection that was idle for so long is tried before it is used.
-const STALE: Duration = Duration::from_secs(1);
+use super::{database::has_code, prepared::Prepared};
 
-/// For so long a connection is kept from the pool, which may find that it has lived long enough.
-const KEPT: Duration = Duration::from_secs(60);
+/// A connection that was idle for so long is tried before it is used; it has little time to answer.
+const STALE: Duration = Duration::from_secs(1);
+const TRIED_FOR: Duration = Duration::from_secs(1);
+
+/// What was idle for so long, or has lived for so long, is closed.
+const IDLE: Duration = Duration::from_secs(60);
+const OLD: Duration = Duration::from_secs(30 * 60);
+
+/// How long to leave a server alone that starts.
+const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(super) struct Connections {
-    pool: PgPool,
-    at_hand: Mutex<Vec<AtHand>>,
-    /// As many as the pool has: who has one finds a connection either at hand or in the pool.
+    options: PgConnectOptions,
+    /// What each session is told.
+    prepared: Option<Arc<Prepared>>,
+    /// The one that was used last is the last.
+    idle: Mutex<Vec<Idle>>,
     free: Semaphore,
     patience: Duration,
-    runtime: Handle,
 }
 
 #[derive(Debug)]
-struct AtHand {
-    connection: PoolConnection<Postgres>,
-    since: Instant,
+struct Idle {
+    connection: PgConnection,
+    opened: Instant,
     used: Instant,
 }
 
-/// A connection in use. Dropped, it goes back to the pool, which finds out what state it is in.
+/// A connection in use. Dropped, it is closed, as it may be in the middle of anything.
 pub(super) struct InUse<'a> {
-    connection: PoolConnection<Postgres>,
-    since: Instant,
-    _free: SemaphorePermit<'a>,
+    connection: PgConnection,
+    opened: Instant,
+    of: &'a Connections,
+    _permit: SemaphorePermit<'a>,
 }
 
 impl Connections {
-    /// At most so many, opened when they are used first, on the runtime that is current now. `prepare` says more of how.
+    /// At most so many, for which one waits so long.
     pub(super) fn new(
-        most: u32,
+        most: usize,
         patience: Duration,
         options: PgConnectOptions,
-        prepare: impl FnOnce(PgPoolOptions) -> PgPoolOptions,
+        prepared: Option<Arc<Prepared>>,
     ) -> Self {
-        let pool = PgPoolOptions::new().max_connections(most).acquire_timeout(patience / 2).test_before_acquire(false);
-        let pool = prepare(pool).before_acquire(|connection, idle| {
-            Box::pin(async move {
-                if idle.idle_for > STALE {
-                    sqlx::Connection::ping(connection).await?;
-                }
-                Ok(true)
-            })
-        });
-        let free = Semaphore::new(usize::try_from(most).unwrap_or(usize::MAX >> 3));
-        Self {
-            pool: pool.connect_lazy_with(options),
-            at_hand: Mutex::default(),
-            free,
-            patience: patience / 2,
-            runtime: Handle::current(),
-        }
+        Self { options, prepared, idle: Mutex::default(), free: Semaphore::new(most), patience }
     }
 
     pub(super) async fn acquire(&self) -> Result<InUse<'_>, sqlx::Error> {
-        let free = timeout(self.patience, self.free.acquire()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        let _free = free.map_err(|_| sqlx::Error::PoolClosed)?;
-        if let Some(AtHand { connection, since, .. }) = self.take() {
-            return Ok(InUse { connection, since, _free });
+        timeout(self.patience, self.take()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    async fn take(&self) -> Result<InUse<'_>, sqlx::Error> {
+        let permit = self.free.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let (connection, opened) = match self.idle().await {
+            Some(Idle { connection, opened, .. }) => (connection, opened),
+            None => (self.open().await?, Instant::now()),
+        };
+        Ok(InUse { connection, opened, of: self, _permit: permit })
+    }
+
+    /// The one that was used last, if it is sound. If not, those that were used before are not likely to be.
+    async fn idle(&self) -> Option<Idle> {
+        let mut latest = self.lock().pop()?;
+        if latest.used.elapsed() >= STALE && !matches!(timeout(TRIED_FOR, latest.connection.ping()).await, Ok(Ok(()))) {
+            self.lock().clear();
+            return None;
         }
-        Ok(InUse { connection: self.pool.acquire().await?, since: Instant::now(), _free })
+        Some(latest)
     }
 
-    /// Takes back what is known to be sound.
-    pub(super) fn give_back(&self, InUse { connection, since, _free }: InUse<'_>) {
-        if since.elapsed() < KEPT {
-            self.at_hand().push(AtHand { connection, since, used: Instant::now() });
+    /// Opens one, even if the server is only about to start.
+    async fn open(&self) -> Result<PgConnection, sqlx::Error> {
+        loop {
+            match self.try_to_open().await {
+                Err(error) if starts(&error) => sleep(PAUSE).await,
+                opened => return opened,
+            }
         }
     }
 
-    /// The one that was used last. Those that were not for a while go back to the pool.
-    fn take(&self) -> Option<AtHand> {
-        let mut at_hand = self.at_hand();
-        at_hand.retain(|connection| connection.used.elapsed() < STALE);
-        at_hand.pop()
+    async fn try_to_open(&self) -> Result<PgConnection, sqlx::Error> {
+        let mut connection = self.options.connect().await?;
+        if let Some(prepared) = &self.prepared {
+            prepared.tell(&mut connection).await?;
+        }
+        Ok(connection)
     }
 
-    fn at_hand(&self) -> std::sync::MutexGuard<'_, Vec<AtHand>> {
-        self.at_hand.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Connections {
-    fn drop(&mut self) {
-        // Going back to the pool takes a runtime, and this may be dropped where there is none.
-        let _runtime = self.runtime.enter();
-        self.at_hand().clear();
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl InUse<'_> {
-    /// Has it closed, whatever it is in.
-    pub(super) fn close(mut self) {
-        self.connection.close_on_drop();
+    /// Has it used again: whatever was asked over it has been answered.
+    pub(super) fn give_back(self) {
+        let Self { connection, opened, of, _permit } = self;
+        let mut idle = of.lock();
+        if opened.elapsed() < OLD {
+            idle.push(Idle { connection, opened, used: Instant::now() });
+        }
+        idle.retain(|idle| idle.used.elapsed() < IDLE);
     }
+}
+
+/// Whether a server may be there in a moment that is not now.
+fn starts(error: &sqlx::Error) -> bool {
+    let is_refused = matches!(error, sqlx::Error::Io(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound));
+    is_refused || has_code(error, &["57P03"])
 }
 
 impl Deref for InUse<'_> {

@@ -118,8 +118,9 @@ impl Batch for Draft {
 
     async fn write(shared: &Shared, drafts: Vec<Self>) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
         let queued = drafts.iter().any(|draft| draft.operation.life() == Life::QUEUED);
-        let announcement = shared.announcer.statement(queued.then_some(Change::Queued));
-        let mut created = write(shared, Way::announcing(announcement.as_deref()), &drafts).await?;
+        let announcement = shared.announcer.take(queued.then_some(Change::Queued));
+        let created = write(shared, announcement.way(), &drafts).await;
+        let mut created = created.inspect_err(|_| shared.announcer.put_back(announcement))?;
         let written = |draft: Self| match created.remove(&draft.operation.id) {
             Some(at) => Written::New(at),
             None => Written::Not(Box::new(draft)),

@@ -1,39 +1,30 @@
 //! How a statement is run: in bounded time, again where it met another, and never over a connection of which it is not known
 //! what it still does.
 
-use std::{
-    collections::HashMap,
-    error::Error,
-    future::poll_fn,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{error::Error, future::poll_fn, sync::Arc, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Either, PgConnection,
     postgres::{PgConnectOptions, PgRow},
 };
 use tokio::time::timeout;
-use tracing::info;
 
 use super::{
     connections::Connections,
     literal::render,
+    prepared::Prepared,
     statement::{PLANNED, Statement},
 };
-use crate::{store::StoreError, telemetry::quietly};
+use crate::store::StoreError;
 
 /// How often a statement is run that meets another, as in a deadlock.
 const TRIES: usize = 5;
 
-/// So often in a row sessions may have forgotten the statements: once, another is told them.
-const MISSES: usize = 2;
-
 /// As many heartbeats may wait for a server that does not answer. One connection is enough where it does.
-const HEARTBEATS: u32 = 4;
+const HEARTBEATS: usize = 4;
+
+/// The code of what has waited in vain for a lock.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// What is larger is not written into statements but goes beside them.
 pub(super) const LARGE: usize = 32 * 1024;
@@ -46,12 +37,7 @@ pub(super) struct Database {
     connections: Connections,
     /// For heartbeats, which are not to wait behind all that others have been waiting for, as after an outage.
     heartbeats: Connections,
-    /// The names of statements that are asked often.
-    names: HashMap<&'static str, String>,
-    /// Whether sessions know these names.
-    is_known: Arc<AtomicBool>,
-    /// How often in a row a session did not, though it had been told.
-    misses: AtomicUsize,
+    prepared: Arc<Prepared>,
     pub(super) prefix: String,
     pub(super) patience: Duration,
 }
@@ -67,45 +53,20 @@ pub(super) enum Way<'a> {
     Large(Option<&'a [u8]>),
 }
 
-impl<'a> Way<'a> {
-    /// As one message, with this behind it where there is anything to announce.
-    pub(super) fn announcing(announcement: Option<&'a str>) -> Self {
-        announcement.map_or(Self::Plain, Self::Announcing)
-    }
-}
-
 impl Database {
-    /// Connects when it is first used, on the runtime that is current now.
+    /// Connects when it is first used.
     pub(super) fn new(
         options: PgConnectOptions,
-        connections: u32,
+        connections: usize,
         prefix: String,
         patience: Duration,
         often: &[Statement],
     ) -> Self {
-        let names = often.iter().map(|statement| (statement.label, statement.name(&prefix))).collect();
-        let prepare = Arc::new(often.iter().map(|statement| statement.prepare(&prefix)).collect::<String>());
-        let is_known = Arc::new(AtomicBool::new(true));
-        let known = Arc::clone(&is_known);
-        let options = sound(options);
-        let heartbeats = Connections::new(HEARTBEATS, patience, options.clone(), |pool| pool);
-        let connections = Connections::new(connections, patience, options, |pool| {
-            pool.after_connect(move |connection, _| {
-                let (known, prepare) = (Arc::clone(&known), Arc::clone(&prepare));
-                Box::pin(async move {
-                    if !known.load(Ordering::Relaxed) {
-                        return Ok(());
-                    }
-                    match sqlx::raw_sql(AssertSqlSafe(prepare)).execute(connection).await {
-                        // Another session has been here before: a proxy shares it out.
-                        Err(error) if has_code(&error, &["42P05"]) => give_up(&known),
-                        prepared => _ = prepared?,
-                    }
-                    Ok(())
-                })
-            })
-        });
-        Self { connections, heartbeats, names, is_known, misses: AtomicUsize::new(0), prefix, patience }
+        let prepared = Arc::new(Prepared::new(often, &prefix));
+        let (waits, options) = (patience / 2, sound(options));
+        let heartbeats = Connections::new(HEARTBEATS, waits, options.clone(), None);
+        let connections = Connections::new(connections, waits, options, Some(Arc::clone(&prepared)));
+        Self { connections, heartbeats, prepared, prefix, patience }
     }
 
     /// The rows that a statement returns.
@@ -135,15 +96,14 @@ impl Database {
         statement: &Statement,
         arguments: &[&str],
     ) -> Result<Vec<PgRow>, StoreError> {
-        if self.is_known.load(Ordering::Relaxed)
-            && !matches!(way, Way::Large(_))
-            && let Some(name) = self.names.get(statement.label)
+        if !matches!(way, Way::Large(_))
+            && let Some(name) = self.prepared.name(statement)
         {
             let execute = PLANNED.to_owned() + &Statement::execute(name, arguments);
             match self.run(&self.connections, Arc::new(execute), way).await {
-                Err(error) if has_code(&error, &["26000"]) => self.miss(),
+                Err(error) if has_code(&error, &["26000"]) => self.prepared.was_unknown(),
                 Ok(rows) => {
-                    self.misses.store(0, Ordering::Relaxed);
+                    self.prepared.was_known();
                     return Ok(rows);
                 }
                 Err(error) => return Err(unavailable_or_full(error)),
@@ -152,13 +112,6 @@ impl Database {
         let whole = statement.whole(&self.prefix, arguments);
         let statement = if matches!(way, Way::Large(_)) { whole } else { PLANNED.to_owned() + &whole };
         self.run(&self.connections, Arc::new(statement), way).await.map_err(unavailable_or_full)
-    }
-
-    /// The connection is given up by now: the next one is told the statements, unless that is in vain.
-    fn miss(&self) {
-        if self.misses.fetch_add(1, Ordering::Relaxed) + 1 >= MISSES {
-            give_up(&self.is_known);
-        }
     }
 
     async fn run(
@@ -178,7 +131,7 @@ impl Database {
 
     #[cfg(test)]
     pub(super) fn knows_statements(&self) -> bool {
-        self.is_known.load(Ordering::Relaxed)
+        self.prepared.is_kept()
     }
 
     pub(super) fn render(&self, template: &str, values: &[(&str, &str)]) -> String {
@@ -194,26 +147,29 @@ impl Database {
         let mut connection = connections.acquire().await?;
         let running = async {
             match way {
-                Way::Plain => sqlx::raw_sql(AssertSqlSafe(Arc::clone(statement))).fetch_all(&mut *connection).await,
+                Way::Plain => run_plain(&mut connection, statement).await,
                 Way::Announcing(announcement) => run_announcing(&mut connection, statement, announcement).await,
                 Way::Large(bytes) => run_large(&mut connection, statement, bytes).await,
             }
         };
-        let outcome = timeout(self.patience, running).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-        match &outcome {
-            Ok(_) => connections.give_back(connection),
-            // It may be in the middle of anything, such as a transaction.
-            Err(_) => connection.close(),
+        let Done { rows, is_sound } =
+            timeout(self.patience, running).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+        if is_sound {
+            connection.give_back();
         }
-        outcome
+        Ok(rows)
     }
 }
 
-/// Has statements sent whole from now on.
-fn give_up(is_known: &AtomicBool) {
-    if is_known.swap(false, Ordering::Relaxed) {
-        quietly(|| info!("sessions do not keep prepared statements, as behind a proxy that pools transactions"));
-    }
+/// What a statement returned, and whether its connection can be used again.
+struct Done {
+    rows: Vec<PgRow>,
+    is_sound: bool,
+}
+
+async fn run_plain(connection: &mut PgConnection, statement: &Arc<String>) -> Result<Done, sqlx::Error> {
+    let rows = sqlx::raw_sql(AssertSqlSafe(Arc::clone(statement))).fetch_all(connection).await?;
+    Ok(Done { rows, is_sound: true })
 }
 
 /// Once it is committed, it does not matter any more whether it is announced.
@@ -221,41 +177,40 @@ async fn run_announcing(
     connection: &mut PgConnection,
     statement: &Arc<String>,
     announcement: &str,
-) -> Result<Vec<PgRow>, sqlx::Error> {
+) -> Result<Done, sqlx::Error> {
     let message = format!("BEGIN; {statement}; COMMIT; {announcement}");
     // Each statement ends with a result, and no value has a semicolon in it.
     let until_committed = statement.matches(';').count() + 3;
     let mut answers = sqlx::raw_sql(AssertSqlSafe(message)).fetch_many(connection);
-    let (mut rows, mut results) = (Vec::new(), 0);
+    let (mut rows, mut results, mut is_sound) = (Vec::new(), 0, true);
     while let Some(answer) = poll_fn(|context| answers.as_mut().poll_next(context)).await {
         match answer {
             Ok(Either::Left(_)) => results += 1,
             Ok(Either::Right(row)) if results < until_committed => rows.push(row),
             Ok(Either::Right(_)) => {}
             Err(error) if results < until_committed => return Err(error),
-            Err(error) => tracing::debug!(error = &error as &dyn Error, "changes were not announced"),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn Error, "changes were not announced");
+                is_sound = has_code(&error, &[LOCK_NOT_AVAILABLE]);
+            }
         }
     }
-    Ok(rows)
+    Ok(Done { rows, is_sound })
 }
 
 async fn run_large(
     connection: &mut PgConnection,
     statement: &Arc<String>,
     bytes: Option<&[u8]>,
-) -> Result<Vec<PgRow>, sqlx::Error> {
+) -> Result<Done, sqlx::Error> {
     sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
     let mut query = sqlx::query(AssertSqlSafe(Arc::clone(statement))).persistent(false);
     if let Some(bytes) = bytes {
         query = query.bind(bytes);
     }
-    match query.fetch_all(&mut *connection).await {
-        Ok(rows) => sqlx::raw_sql("COMMIT").execute(connection).await.map(|_| rows),
-        Err(error) => {
-            sqlx::raw_sql("ROLLBACK").execute(connection).await?;
-            Err(error)
-        }
-    }
+    let rows = query.fetch_all(&mut *connection).await?;
+    sqlx::raw_sql("COMMIT").execute(connection).await?;
+    Ok(Done { rows, is_sound: true })
 }
 
 /// The user's options, less what proxies do not pass on, and with nothing of what is kept in any log.
@@ -271,7 +226,7 @@ pub(super) fn admit(size: usize) -> Result<(), StoreError> {
     }
 }
 
-fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
+pub(super) fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| codes.contains(&&*code))
 }
 

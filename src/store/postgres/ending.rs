@@ -184,9 +184,9 @@ impl Batch for Outcome {
         for outcome in outcomes {
             first.entry(outcome.attempt).or_insert(outcome);
         }
-        let announcement = shared.announcer.statement(first.keys().map(|attempt| Change::Operation(attempt.operation)));
-        let way = Way::announcing(announcement.as_deref());
-        let mut done = write(shared, way, &first.into_values().collect::<Vec<_>>()).await?;
+        let announcement = shared.announcer.take(first.keys().map(|attempt| Change::Operation(attempt.operation)));
+        let done = write(shared, announcement.way(), &first.into_values().collect::<Vec<_>>()).await;
+        let mut done = done.inspect_err(|_| shared.announcer.put_back(announcement))?;
         let mut answers = Vec::with_capacity(asked.len());
         for (attempt, end) in asked {
             answers.push(match done.remove(&attempt) {

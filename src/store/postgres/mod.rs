@@ -41,6 +41,7 @@ mod ending;
 mod error;
 mod leases;
 mod literal;
+mod prepared;
 mod reading;
 mod rows;
 mod schema;
@@ -122,10 +123,9 @@ impl PostgresStore {
         let engine = Engine::start("respond-async-postgres").map_err(PostgresError::Thread)?;
         let PostgresBuilder { options, listening, prefix, announcements, connections, patience, .. } = builder;
         let listening = announcements.then(|| listening.unwrap_or_else(|| options.clone()));
-        // A pool belongs to the runtime in which it was made.
         let often = [CREATE, CREATE_KEYED, READ, CLAIM, FINISH];
-        let database = engine.run(async move { Ok(Database::new(options, connections, prefix, patience, &often)) });
-        let database = Arc::new(database.await.map_err(schema::database)?);
+        let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+        let database = Arc::new(Database::new(options, connections, prefix, patience, &often));
         let name = OperationId::random().to_string();
         let announcer = match announcements {
             true => Announcer::start(&engine, &database, &name),

@@ -22,11 +22,9 @@ pub(super) const LOOKS: (Duration, Duration) = (Duration::from_millis(320), Dura
 pub(super) async fn watch(database: Arc<Database>, listener: Listener) {
     let (mut watch, mut rest) = (Watch::new(Arc::clone(&database), LOOKS), Rest::after(&database.load));
     loop {
-        let began = Instant::now();
         if watch.has_changed().await {
             listener(Change::Anything);
         }
-        database.load.looked(began.elapsed());
         watch.wait().await;
         rest.take(&database.load).await;
     }
@@ -82,8 +80,10 @@ impl Database {
         // What is written over this one does not count.
         let mut writer = connections.writer.lock().await;
         let Some(connection) = writer.as_mut() else { return Ok(None) };
-        let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(connection).await.map_err(unavailable)?;
-        Ok(Some((connections.writer_number(), version)))
+        let began = Instant::now();
+        let version = sqlx::query_scalar("PRAGMA data_version").fetch_one(connection).await;
+        self.load.looked(began.elapsed());
+        Ok(Some((connections.writer_number(), version.map_err(unavailable)?)))
     }
 
     async fn bell(&self) -> Option<Bell> {

@@ -106,3 +106,26 @@ async fn heartbeats_wait_behind_nothing_else() {
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     assert!(reading.await.unwrap().unwrap().is_none());
 }
+
+/// Whoever notifies on the server waits for those who did before, and they may have to wait for more than the disk.
+#[tokio::test]
+async fn what_is_accepted_does_not_wait_for_others_who_notify() {
+    let server = Server::start();
+    let options = server.options().options([("synchronous_commit", "local")]);
+    let builder = builder(options, &server);
+    builder.migrate().await.unwrap();
+    let store = builder.connect().await.unwrap();
+    store.create(operation("somebody", 0)).await.unwrap();
+    server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+    server.sql("SELECT pg_reload_conf()::text").await;
+
+    let mut other = server.options().connect().await.unwrap();
+    let notifying = tokio::spawn(async move {
+        sqlx::raw_sql("CREATE TABLE others (); NOTIFY others").execute(&mut other).await.map(drop)
+    });
+    while server.sql("SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'").await == "0" {}
+    store.create(operation("somebody", 0)).await.unwrap();
+    assert_eq!(store.counts().await.unwrap().queued, 2);
+    assert!(!notifying.is_finished());
+    notifying.abort();
+}
