@@ -78,8 +78,8 @@
 //! - The *budget* is how long a client waits in line before its request is detached, the *grace* how long one may wait
 //!   that prefers not to, so that what a handler refuses at once is refused at once.
 //! - The *retention* is how long an operation is kept after its end, the *owner* the principal it belongs to.
-//! - An *attempt* is a run of an operation, and its number what fences its writes; a *lease* is a replica's promise to be
-//!   heard of, under which it runs them.
+//! - An *attempt* is a run of an operation, and its number what fences its writes; a *lease* is a replica's promise to
+//!   be heard of, under which it runs them.
 
 #[cfg(feature = "durable")]
 mod durable;

@@ -48,9 +48,9 @@ impl Operations {
     ///
     /// A request whose extensions hold a [`Policy`](crate::Policy) has that one instead.
     ///
-    /// What is wrong with a table has been an error when it was [built](crate::RoutesBuilder::build). A policy alone that
-    /// cannot be kept to is logged as an error, and every request stays in line; to have an error, build a table of
-    /// [it alone](crate::RoutesBuilder::otherwise).
+    /// What is wrong with a table has been an error when it was [built](crate::RoutesBuilder::build). A policy alone
+    /// that cannot be kept to is logged as an error, and every request stays in line; to have an error, build a table
+    /// of [it alone](crate::RoutesBuilder::otherwise).
     #[must_use]
     pub fn layer(&self, routes: impl Into<Routes>) -> RespondAsyncLayer {
         RespondAsyncLayer::new(&self.hub, &routes.into())

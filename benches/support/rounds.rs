@@ -38,7 +38,8 @@ impl<K: Copy + PartialEq> Measured<K> {
     }
 }
 
-/// Makes calls in a task, without a budget of tokio's, which would stop the timers of some alternatives after 128 calls.
+/// Makes calls in a task, without a budget of tokio's, which would stop the timers of some alternatives after 128
+/// calls.
 pub(crate) fn run(runtime: &Runtime, calls: &Calls, count: usize) -> f64 {
     runtime.block_on(async { tokio::spawn(unconstrained(calls(count))).await.unwrap() })
 }

@@ -13,8 +13,8 @@ pub(crate) enum NotFound {
 
 /// The first gap of this length or more between primes of this range.
 ///
-/// `is_canceled` is asked every few milliseconds. `on_progress` then hears how far all numbers have been looked at, and how
-/// long the longest gap was.
+/// `is_canceled` is asked every few milliseconds. `on_progress` then hears how far all numbers have been looked at, and
+/// how long the longest gap was.
 pub(crate) fn find(
     length: u64,
     (from, to): (u64, u64),

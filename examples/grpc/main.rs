@@ -10,8 +10,9 @@
 //! $ cargo run --release --features grpc --example grpc -- client 300
 //! ```
 //!
-//! The method `primes.v1.Primes/FindGap` is slow, `IsPrime` is quick, `List` is a stream. `google.longrunning.Operations`,
-//! `grpc.health.v1.Health`, reflection and, for browsers, the monitor at `/operations` are on the same port.
+//! The method `primes.v1.Primes/FindGap` is slow, `IsPrime` is quick, `List` is a stream.
+//! `google.longrunning.Operations`, `grpc.health.v1.Health`, reflection and, for browsers, the monitor at `/operations`
+//! are on the same port.
 //!
 //! `SIGTERM` and Ctrl-C end the server: searches get some time, then connections. A second signal ends it at once.
 //! `RUST_LOG` says what is logged to standard error.

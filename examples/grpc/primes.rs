@@ -27,8 +27,8 @@ impl Primes for Arithmetic {
         let FindGapRequest { length, from, to } = request.into_inner();
         let (from, to) = range(from, to)?;
 
-        // A blocking thread outlives the future that waits for it. The handle tells it when that is gone, whether the client
-        // has hung up or the operation was canceled.
+        // A blocking thread outlives the future that waits for it. The handle tells it when that is gone, whether the
+        // client has hung up or the operation was canceled.
         let search = task::spawn_blocking(move || {
             let is_canceled = || operation.as_ref().is_some_and(OperationHandle::is_canceled);
             gaps::find(length, (from, to), is_canceled, |at, longest| {

@@ -32,7 +32,8 @@ pub(crate) struct Canceled;
 
 /// Draws the view, three bytes a pixel, from the upper left.
 ///
-/// `is_canceled` is asked before every row. `on_progress` hears, on the calling thread, the part done so far, from 0 to 1.
+/// `is_canceled` is asked before every row. `on_progress` hears, on the calling thread, the part done so far, from 0 to
+/// 1.
 ///
 /// # Errors
 ///

@@ -8,8 +8,8 @@
 //! $ curl --json '{"size": 4096}' --include http://127.0.0.1:3000/renders
 //! ```
 //!
-//! Open the address in a browser to see the exchange as it happens. `HOST` and `PORT` say where to listen; port 0 takes a
-//! free one.
+//! Open the address in a browser to see the exchange as it happens. `HOST` and `PORT` say where to listen; port 0 takes
+//! a free one.
 
 mod fractal;
 mod palette;

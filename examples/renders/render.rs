@@ -27,8 +27,8 @@ pub(crate) async fn render(
     view.validate().map_err(Problem::invalid_view)?;
     let turn = TURNS.acquire().await.map_err(|error| Problem::internal(&error))?;
 
-    // A blocking thread outlives the future that waits for it. The handle tells it when that is gone, whether the client
-    // has hung up or the operation was canceled.
+    // A blocking thread outlives the future that waits for it. The handle tells it when that is gone, whether the
+    // client has hung up or the operation was canceled.
     let drawing = task::spawn_blocking(move || {
         let _turn = turn;
         let pixels =

@@ -1,5 +1,5 @@
-//! For tests of what becomes of operations when a replica dies at the worst moment: a store that ends the process, as if
-//! it were killed, right before or after something is asked of it.
+//! For tests of what becomes of operations when a replica dies at the worst moment: a store that ends the process, as
+//! if it were killed, right before or after something is asked of it.
 //!
 //! `REPLICAS_ABORT=after-finish:3` ends it once the third `finish` is done and before anybody here knows of it;
 //! `before-finish:3` before the third is asked for.

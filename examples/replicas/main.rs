@@ -7,8 +7,8 @@
 //! ```
 //!
 //! `POST /jobs` is durable: it is stored first, and any replica that works may run it. `POST /reports` is detached: it
-//! runs where it came in, and is lost with that replica. Both take `?milliseconds=`, and reply with a fingerprint of the
-//! request's body that takes so long to make.
+//! runs where it came in, and is lost with that replica. Both take `?milliseconds=`, and reply with a fingerprint of
+//! the request's body that takes so long to make.
 //!
 //! `SIGTERM` and Ctrl-C end it: what runs gets some time, then durable work is handed to the others and connections get
 //! some time. A second signal hands over at once, and ends it. `RUST_LOG` says what is logged to standard error.

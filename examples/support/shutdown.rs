@@ -19,7 +19,8 @@ const CLOSING_TIME: Duration = Duration::from_secs(10);
 const HASTE: Duration = Duration::from_secs(2);
 
 /// Waits for a signal, which is listened to as soon as this returns; then for operations to end, then for connections.
-/// Whoever holds either longer is not waited for. After a second signal, operations end at once, and nobody is waited for.
+/// Whoever holds either longer is not waited for. After a second signal, operations end at once, and nobody is waited
+/// for.
 pub(crate) fn shut_down(operations: Operations, closing: CancellationToken) -> impl Future<Output = ()> {
     let first_signal = stop_signal();
     async move {

@@ -29,10 +29,10 @@ const AT_ONCE: usize = 64;
 /// process died. Made by [`Operations::worker`](crate::Operations::worker).
 ///
 /// Each is run at least once, by the service that would have answered its request: its method, target, headers and body
-/// are those that were stored, without credentials. Its body is a [`StoredBody`], which an axum router takes as it takes
-/// any; a service that insists on a body type of its own is given it by a mapping in between. Who sent it is not asked again:
-/// its [`Owner`](crate::Owner), where it has one, is in the request's extensions, and authentication belongs outside of the
-/// service.
+/// are those that were stored, without credentials. Its body is a [`StoredBody`], which an axum router takes as it
+/// takes any; a service that insists on a body type of its own is given it by a mapping in between. Who sent it is not
+/// asked again: its [`Owner`](crate::Owner), where it has one, is in the request's extensions, and authentication
+/// belongs outside of the service.
 #[must_use = "a worker does nothing unless it runs"]
 pub struct Worker<S, M = ServiceErrorProblem> {
     hub: Arc<Hub>,
@@ -48,9 +48,9 @@ impl<S> Worker<S> {
 }
 
 impl<S, M> Worker<S, M> {
-    /// Replaces what stands in for the reply when the service returns an error: what
-    /// [the layer's](crate::RespondAsyncLayer::map_service_error) is for what runs where it was accepted. By default the error
-    /// is logged, and the reply is a problem document that does not repeat it.
+    /// Replaces what stands in for the reply when the service returns an error: what [the
+    /// layer's](crate::RespondAsyncLayer::map_service_error) is for what runs where it was accepted. By default the
+    /// error is logged, and the reply is a problem document that does not repeat it.
     ///
     /// It is called for each attempt that fails so, and its reply is kept only where the policy allows no more than
     /// [one](crate::Policy::max_attempts): otherwise the operation is tried again, and its end is that of its attempts.
@@ -65,11 +65,12 @@ impl<S, M> Worker<S, M> {
         self
     }
 
-    /// Runs until [`Operations::drain`](crate::Operations::drain) begins. What it still runs then is handed back when the
-    /// drain's grace is over, and goes on elsewhere at once.
+    /// Runs until [`Operations::drain`](crate::Operations::drain) begins. What it still runs then is handed back when
+    /// the drain's grace is over, and goes on elsewhere at once.
     ///
-    /// To be spawned. Dropping it ends the claims, and nothing that runs: what was claimed and not begun is handed back. Without
-    /// a [store](crate::OperationsBuilder::store) outside this process there is nothing to claim, and it ends at once.
+    /// To be spawned. Dropping it ends the claims, and nothing that runs: what was claimed and not begun is handed
+    /// back. Without a [store](crate::OperationsBuilder::store) outside this process there is nothing to claim, and it
+    /// ends at once.
     pub async fn run<RB>(self)
     where
         S: Service<Request<StoredBody>, Response = Response<RB>> + Clone + Send + 'static,

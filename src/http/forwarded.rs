@@ -20,8 +20,9 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// `scheme://host`, with the path of `X-Forwarded-Prefix` behind it if there is one; never with a
 /// slash at the end.
 ///
-/// Of a list, the first element counts: the proxy next to the client. The host may come from `Host`,
-/// or from the request's own `authority` where there is none, when only the scheme was told. `None` when something is missing or not clean.
+/// Of a list, the first element counts: the proxy next to the client. The host may come from `Host`, or from the
+/// request's own `authority` where there is none, when only the scheme was told. `None` when something is missing or
+/// not clean.
 pub(crate) fn origin(headers: &HeaderMap, authority: Option<&str>) -> Option<String> {
     let told = match headers.get(FORWARDED) {
         Some(line) => Told::by_forwarded(line.as_bytes()),

@@ -23,8 +23,8 @@ enum Held {
     Shared(Unstarted),
 }
 
-/// What is in a shared store and may yet come to nobody who starts it. Dropping this takes it back, or hands it back where others
-/// may know of it.
+/// What is in a shared store and may yet come to nobody who starts it. Dropping this takes it back, or hands it back
+/// where others may know of it.
 #[derive(Debug)]
 struct Unstarted {
     hub: Arc<Hub>,

@@ -147,8 +147,8 @@ async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewO
     let created = if is_keyed { replica.create_keyed(operation).await } else { replica.create(operation).await };
     match &created {
         Ok(Created::New { .. }) => replica.stored(attempt),
-        // It may be there all the same, now or in a moment, and others may have been told of it by its key: so it is left to
-        // the end of the lease.
+        // It may be there all the same, now or in a moment, and others may have been told of it by its key: so it is
+        // left to the end of the lease.
         Err(StoreError::Unavailable(_)) if is_keyed => {
             replica.dismiss(attempt);
             replica.doubt();
@@ -163,8 +163,8 @@ async fn create_under_lease(replica: &Replica, attempt: Attempt, operation: NewO
     Ok(created?)
 }
 
-/// The lease, by which the store has heard of this replica lately. A store that is away is not asked to create what could not be
-/// taken back.
+/// The lease, by which the store has heard of this replica lately. A store that is away is not asked to create what
+/// could not be taken back.
 async fn heard(replica: &Replica, operation: &NewOperation) -> Result<Arc<LeaseId>, Declined> {
     let can_create = operation.key.is_some() || replica.can_withdraw();
     let lease = if can_create { lease(replica).await } else { None };

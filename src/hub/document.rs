@@ -1,7 +1,7 @@
 //! The status document: what there is to say of an operation, as JSON.
 //!
-//! A durable operation whose attempts have failed without a reply has `attempts`, the latest last: the number of each, why
-//! it failed, and when.
+//! A durable operation whose attempts have failed without a reply has `attempts`, the latest last: the number of each,
+//! why it failed, and when.
 
 use bytes::Bytes;
 

@@ -104,8 +104,8 @@ impl Hub {
         }
     }
 
-    /// How long the operations of this route take: a route's own, but that of all routes of the name where operations come
-    /// out of a store, which knows no more of them.
+    /// How long the operations of this route take: a route's own, but that of all routes of the name where operations
+    /// come out of a store, which knows no more of them.
     pub(crate) fn history(&self, route: &Arc<str>) -> Arc<History> {
         match &self.operations {
             Operations::Here(_) => Arc::default(),

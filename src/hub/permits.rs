@@ -37,7 +37,8 @@ impl Permits {
         }
     }
 
-    /// Counts what a permit of nobody is for as this owner's. It may exceed what the owner may begin: it was begun before.
+    /// Counts what a permit of nobody is for as this owner's. It may exceed what the owner may begin: it was begun
+    /// before.
     #[cfg(feature = "durable")]
     pub(super) fn assign(&self, Permit(nobody): Permit, owner: Option<&Owner>) -> Permit {
         if let Some(owner) = owner.filter(|_| self.limits_owners()) {

@@ -43,8 +43,8 @@ impl Hub {
         snapshot
     }
 
-    /// Waits for a change of an operation, or for the time to ask whether there was one. `false` where there will be none
-    /// until then.
+    /// Waits for a change of an operation, or for the time to ask whether there was one. `false` where there will be
+    /// none until then.
     ///
     /// Cancel safe.
     pub(crate) async fn changed(&self, watch: &mut Watch, until: Instant) -> bool {

@@ -21,7 +21,8 @@ pub struct Drained {
     pub finished: usize,
     /// How many were ended as `interrupted`.
     pub interrupted: usize,
-    /// How many could not be stopped because they block their thread. They are ended as `interrupted`, or handed back, all the same.
+    /// How many could not be stopped because they block their thread. They are ended as `interrupted`, or handed back,
+    /// all the same.
     pub blocked: usize,
 }
 

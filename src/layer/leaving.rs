@@ -1,4 +1,5 @@
-//! How a request leaves the line: it becomes an operation, once its budget is over or its client is gone, or is turned away.
+//! How a request leaves the line: it becomes an operation, once its budget is over or its client is gone, or is turned
+//! away.
 
 use std::{
     mem,

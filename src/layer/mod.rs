@@ -1,7 +1,7 @@
 //! The middleware: wraps a service, decides for each request, waits, detaches.
 //!
-//! A request goes [`service`] → [`future`], in line; past its budget → [`leaving`] → [`detach`], as a task; its client gets
-//! what [`accepted`] writes. A gRPC client gets all that in words of its own, from [`grpc`].
+//! A request goes [`service`] → [`future`], in line; past its budget → [`leaving`] → [`detach`], as a task; its client
+//! gets what [`accepted`] writes. A gRPC client gets all that in words of its own, from [`grpc`].
 
 mod accepted;
 mod candidate;
@@ -105,8 +105,8 @@ impl RespondAsyncLayer {
     ///
     /// By default the error is logged and the reply is a problem document of status 502 that does not repeat it.
     ///
-    /// A durable operation that may have another attempt is tried again instead of getting this reply; what a worker runs has
-    /// the worker's own mapping.
+    /// A durable operation that may have another attempt is tried again instead of getting this reply; what a worker
+    /// runs has the worker's own mapping.
     #[must_use]
     pub fn map_service_error<M>(self, service_error: M) -> RespondAsyncLayer<M> {
         RespondAsyncLayer { routing: self.routing, service_error }
@@ -116,8 +116,8 @@ impl RespondAsyncLayer {
 #[cfg(feature = "grpc")]
 impl<M> RespondAsyncLayer<M> {
     /// Lets the calls of these gRPC methods become operations, too: of those that are unary, each on the terms that the
-    /// table has for `POST` and the method's path. All others pass untouched; a method that is listed by its path, and is
-    /// a stream or unknown, is warned of as the layer is applied.
+    /// table has for `POST` and the method's path. All others pass untouched; a method that is listed by its path, and
+    /// is a stream or unknown, is warned of as the layer is applied.
     ///
     /// A method whose policy says its [response type](Policy::response_type) need not be among them.
     #[must_use]

@@ -39,8 +39,8 @@ impl Client {
 
     /// Marks what the service has answered in line.
     pub(super) fn mark<RB>(&self, response: &mut Response<RB>) {
-        // Whatever the handler answered, another preference might have been answered otherwise. No cache asks for that in
-        // gRPC.
+        // Whatever the handler answered, another preference might have been answered otherwise. No cache asks for that
+        // in gRPC.
         if matches!(self.speech, Speech::Http) {
             response.headers_mut().append(header::VARY, BY_PREFERENCE);
         }

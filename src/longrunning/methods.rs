@@ -59,7 +59,8 @@ pub struct MethodsBuilder {
 }
 
 impl MethodsBuilder {
-    /// Adds the methods of all services in an encoded `google.protobuf.FileDescriptorSet`. A method may be in several sets.
+    /// Adds the methods of all services in an encoded `google.protobuf.FileDescriptorSet`. A method may be in several
+    /// sets.
     pub fn descriptor_set(mut self, encoded: impl AsRef<[u8]>) -> Self {
         let position = self.sets;
         self.sets += 1;

@@ -20,8 +20,8 @@ use crate::{
 
 const GRPC_ENCODING: &str = "grpc-encoding";
 
-/// The result of an operation that has ended with this reply under this policy. A message of more than `max_message` bytes
-/// is not read.
+/// The result of an operation that has ended with this reply under this policy. A message of more than `max_message`
+/// bytes is not read.
 pub(super) fn of<R>(kept: &Arc<R>, policy: &Policy, max_message: usize) -> Result
 where
     R: AsRef<Reply> + Send + Sync + 'static,

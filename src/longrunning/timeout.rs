@@ -8,9 +8,9 @@ use crate::http::grammar;
 
 pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// How long the answer may take, so that it is with the caller before the call's time is up: a tenth of it, but at least
-/// 20 ms and at most half a second, is left for the way, and no more than half of it. `None` where the caller sets no time,
-/// or none that can be understood.
+/// How long the answer may take, so that it is with the caller before the call's time is up: a tenth of it, but at
+/// least 20 ms and at most half a second, is left for the way, and no more than half of it. `None` where the caller
+/// sets no time, or none that can be understood.
 pub(crate) fn time_to_answer(headers: &HeaderMap) -> Option<Duration> {
     let timeout = parse(headers.get(GRPC_TIMEOUT)?.as_bytes())?;
     Some(timeout - way(timeout))

@@ -194,8 +194,8 @@ impl From<Response<MonitorBody>> for Answer {
     }
 }
 
-/// Leaves what `HEAD` asks for (RFC 9110, section 9.3.2). Not every server takes the body off by itself, and events would
-/// have no end.
+/// Leaves what `HEAD` asks for (RFC 9110, section 9.3.2). Not every server takes the body off by itself, and events
+/// would have no end.
 fn remove_body(response: &mut Response<MonitorBody>) {
     let body = std::mem::take(response.body_mut());
     let says_length = !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

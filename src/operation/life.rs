@@ -19,7 +19,8 @@ use super::State;
 pub struct Life {
     /// Its state.
     pub state: State,
-    /// The number of its latest attempt; 0 while it has had none. It only grows, so it fences the writes of earlier ones.
+    /// The number of its latest attempt; 0 while it has had none. It only grows, so it fences the writes of earlier
+    /// ones.
     pub attempt: u32,
     /// How many attempts have failed without a reply. What was handed back has not.
     pub failures: u32,

@@ -216,9 +216,9 @@ impl<'a> Given<'a> {
     }
 }
 
-// Headers are packed field by field: what the name is, the length of the value, name, value. A usual name is its number,
-// so that it need not be looked at again; any other is its length, and follows. A value marked as sensitive, and so kept
-// out of logs and of HTTP/2's compression tables, stays so.
+// Headers are packed field by field: what the name is, the length of the value, name, value. A usual name is its
+// number, so that it need not be looked at again; any other is its length, and follows. A value marked as sensitive,
+// and so kept out of logs and of HTTP/2's compression tables, stays so.
 
 const LENGTHS: usize = 2 + 4;
 const USUAL: u16 = 1 << 15;

@@ -94,8 +94,9 @@ impl OperationsBuilder {
 
     /// How many operations of one owner may run at once, at least 1; without a limit by default.
     ///
-    /// What a worker of this process runs counts, but is not held to it: that was accepted before, and a worker cannot tell
-    /// the store to leave an owner out. There the store gives owners turns, and the worker's concurrency is the limit.
+    /// What a worker of this process runs counts, but is not held to it: that was accepted before, and a worker cannot
+    /// tell the store to leave an owner out. There the store gives owners turns, and the worker's concurrency is the
+    /// limit.
     pub fn max_operations_per_owner(mut self, operations: usize) -> Self {
         self.max_operations_per_owner = operations;
         self
@@ -122,14 +123,14 @@ impl OperationsBuilder {
     /// [`max_kept_operations`](Self::max_kept_operations) and [`max_kept_bytes`](Self::max_kept_bytes) do not hold for
     /// it: it has limits of its own.
     ///
-    /// Nobody waits for a store for ever. What is to be looked up, and is not within 2 seconds, is answered `503`; a reply,
-    /// which may be large, may take longer while the store answers otherwise. What is to be created, canceled or forgotten
-    /// has 10 seconds, and another for each MiB of its request; a worker's claim has a minute.
+    /// Nobody waits for a store for ever. What is to be looked up, and is not within 2 seconds, is answered `503`; a
+    /// reply, which may be large, may take longer while the store answers otherwise. What is to be created, canceled or
+    /// forgotten has 10 seconds, and another for each MiB of its request; a worker's claim has a minute.
     ///
-    /// What was to be created without an [`Idempotency-Key`](crate::Policy::honor_idempotency_key), and may be there though the
-    /// store has not said so, is taken back as soon as it answers again. While 1,024 such wait for it, or it was not heard of for
-    /// the length of a [lease](Self::lease), it is not asked to create any more: what is durable is answered `503`, and the rest
-    /// stays in line.
+    /// What was to be created without an [`Idempotency-Key`](crate::Policy::honor_idempotency_key), and may be there
+    /// though the store has not said so, is taken back as soon as it answers again. While 1,024 such wait for it, or it
+    /// was not heard of for the length of a [lease](Self::lease), it is not asked to create any more: what is durable
+    /// is answered `503`, and the rest stays in line.
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Arc::new(store));
         self
@@ -149,8 +150,8 @@ impl OperationsBuilder {
         self
     }
 
-    /// Whether this process leaves durable operations to the [workers](Operations::worker) of others: it stores and queues
-    /// them, and answers. Not by default: it begins them itself while it has room.
+    /// Whether this process leaves durable operations to the [workers](Operations::worker) of others: it stores and
+    /// queues them, and answers. Not by default: it begins them itself while it has room.
     #[cfg(feature = "durable")]
     pub fn only_accepts(mut self, only_accepts: bool) -> Self {
         self.only_accepts = only_accepts;

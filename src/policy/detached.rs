@@ -33,7 +33,8 @@ impl Policy {
 
     /// The largest reply that is kept: its headers, body and trailers together.
     ///
-    /// In bytes. Default: 8 MiB. More than zero. An operation with a larger one ends as `failed`, reason `reply-too-large`.
+    /// In bytes. Default: 8 MiB. More than zero. An operation with a larger one ends as `failed`, reason
+    /// `reply-too-large`.
     ///
     /// Over gRPC, its message must be no larger either once it is decompressed; and so a call fails in line, too, whose
     /// client has asked for an operation.

@@ -8,10 +8,10 @@ use super::{Execution, Policy};
 impl Policy {
     /// What becomes of an operation whose process dies.
     ///
-    /// Durable execution needs a [store](crate::OperationsBuilder::store) outside the process: without one, the request is
-    /// detached like any other, and a warning is logged. Where there is no room for another operation, the request is
-    /// queued, and its handler does not begin here; so its service must begin nothing before its future is polled, as
-    /// those made of async functions do.
+    /// Durable execution needs a [store](crate::OperationsBuilder::store) outside the process: without one, the request
+    /// is detached like any other, and a warning is logged. Where there is no room for another operation, the request
+    /// is queued, and its handler does not begin here; so its service must begin nothing before its future is polled,
+    /// as those made of async functions do.
     ///
     /// Default: [`Execution::Detached`].
     #[must_use]
@@ -32,8 +32,8 @@ impl Policy {
         self
     }
 
-    /// How long a durable operation rests after its first failed attempt; twice as long after each further one, up to an
-    /// hour.
+    /// How long a durable operation rests after its first failed attempt; twice as long after each further one, up to
+    /// an hour.
     ///
     /// Default: 1 second.
     #[must_use]

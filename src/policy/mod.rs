@@ -192,8 +192,8 @@ impl Policy {
     }
 
     /// Whether `Idempotency-Key` is honoured: requests of the same owner, method and route under the same key are one
-    /// operation, whose reply each of them gets. Such a request is stored before its handler begins, and is not canceled
-    /// when its client hangs up.
+    /// operation, whose reply each of them gets. Such a request is stored before its handler begins, and is not
+    /// canceled when its client hangs up.
     ///
     /// Default: yes. Without, the field is left to the service.
     #[must_use]

@@ -112,9 +112,9 @@ impl RoutesBuilder {
     /// # Errors
     ///
     /// Says all that is wrong. With a policy: it holds for no method, or its longest run time, its retention or its
-    /// largest reply is zero. With a route's pattern: it cannot be read, no path can match it, it conflicts with another
-    /// (`/{id}` and `/{name}`), or it is already listed for the same method, or it is no gRPC method's path and its policy
-    /// has a response type.
+    /// largest reply is zero. With a route's pattern: it cannot be read, no path can match it, it conflicts with
+    /// another (`/{id}` and `/{name}`), or it is already listed for the same method, or it is no gRPC method's path and
+    /// its policy has a response type.
     pub fn build(self) -> Result<Routes, RoutesErrors> {
         let mut table = Table::default();
         let mut errors = Vec::new();

@@ -45,9 +45,9 @@ impl Replica {
         bounded(patience(&operation), || self.store().create(operation))
     }
 
-    /// The same, for an operation that others may know by its key: they would find it there, and nobody would run it, if the
-    /// answer alone was lost. So it is asked for again, within the same time: what is found then under its key and its id
-    /// has come of the first time.
+    /// The same, for an operation that others may know by its key: they would find it there, and nobody would run it,
+    /// if the answer alone was lost. So it is asked for again, within the same time: what is found then under its key
+    /// and its id has come of the first time.
     pub(crate) async fn create_keyed(&self, operation: NewOperation) -> Result<Created, StoreError> {
         let (id, life, half) = (operation.id, operation.life(), patience(&operation) / 2);
         let first = bounded(half, || self.store().create(operation.clone())).await;

@@ -72,8 +72,8 @@ impl Shared {
         });
     }
 
-    /// Once the store is not there to take it at once, a reply waits for it as long as there is room. It gives way to what is
-    /// written in its place.
+    /// Once the store is not there to take it at once, a reply waits for it as long as there is room. It gives way to
+    /// what is written in its place.
     async fn write(&self, attempt: Attempt, reply: &mut Arc<Reply>) -> Result<Option<Finished>, StoreError> {
         let (id, durability) = (attempt.operation, self.runs.durability(attempt));
         let mut written = self.ask(|| self.write_once(attempt, durability, reply)).await;

@@ -53,9 +53,9 @@ impl Shared {
         }
     }
 
-    /// Keeps it until it is over. Where something may be held under it that nobody here knows of, another takes its place; until
-    /// there is one, it is kept. So it is after a heartbeat that failed, too: a store that was away may have come back as it
-    /// was some moments before.
+    /// Keeps it until it is over. Where something may be held under it that nobody here knows of, another takes its
+    /// place; until there is one, it is kept. So it is after a heartbeat that failed, too: a store that was away may
+    /// have come back as it was some moments before.
     async fn renew(&self, mut lease: Arc<LeaseId>) {
         let (mut former, mut in_doubt) = (Vec::<Arc<LeaseId>>::new(), false);
         let mut next_beat = Instant::now() + self.beat();
@@ -77,7 +77,8 @@ impl Shared {
                 Ok(()) => {
                     former.retain(|former| !settled.contains(former));
                     for lease in settled {
-                        // What it still holds, nobody runs. Where the store does not hear of that now, it does when it is over.
+                        // What it still holds, nobody runs. Where the store does not hear of that now, it does when it
+                        // is over.
                         let _in_vain = self.ask_quickly(|| self.store.close_lease(lease)).await;
                     }
                 }
@@ -106,8 +107,8 @@ impl Shared {
         (Instant::now(), self.runs.expected(), stored)
     }
 
-    /// A heartbeat has failed. Runs nothing that others may run by now, where the store has not heard of this replica for the
-    /// length of a lease.
+    /// A heartbeat has failed. Runs nothing that others may run by now, where the store has not heard of this replica
+    /// for the length of a lease.
     fn rest_if_unheard(&self) {
         self.pulse.missed();
         if self.pulse.is_silent(self.settings.lease) && self.lease.send_if_modified(|held| held.take().is_some()) {

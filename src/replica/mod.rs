@@ -130,8 +130,8 @@ impl Replica {
         &self.0.store
     }
 
-    /// The lease under which operations are run here, as soon as there is one. Whoever asks for something under it keeps this
-    /// until it is known what came of that: so long the lease is not given up for another.
+    /// The lease under which operations are run here, as soon as there is one. Whoever asks for something under it
+    /// keeps this until it is known what came of that: so long the lease is not given up for another.
     ///
     /// Cancel safe.
     pub(crate) async fn lease(&self) -> Option<Arc<LeaseId>> {
@@ -140,7 +140,8 @@ impl Replica {
         lease.ok().and_then(|lease| lease.clone())
     }
 
-    /// Expects a run, which is about to be created, or has been begun. `false` where a later attempt is expected already.
+    /// Expects a run, which is about to be created, or has been begun. `false` where a later attempt is expected
+    /// already.
     pub(crate) fn expect(&self, attempt: Attempt, durability: Durability) -> bool {
         self.0.runs.expect(attempt, durability)
     }
@@ -182,7 +183,8 @@ impl Replica {
         self.0.runs.stop_all()
     }
 
-    /// Something may be held under the lease that nobody here knows of: another lease is to be taken, with what is known.
+    /// Something may be held under the lease that nobody here knows of: another lease is to be taken, with what is
+    /// known.
     pub(crate) fn doubt(&self) {
         self.0.doubt.notify_one();
     }
@@ -200,8 +202,8 @@ impl Replica {
         self.0.queued.notify_one();
     }
 
-    /// Ends the thread once the store knows how everything ended, and the lease is given up. What could not be stopped counts as
-    /// interrupted.
+    /// Ends the thread once the store knows how everything ended, and the lease is given up. What could not be stopped
+    /// counts as interrupted.
     pub(crate) fn close(&self) {
         for attempt in self.0.runs.endless() {
             self.end(attempt, Reply::none(Ending::Failed(Failure::Interrupted)));

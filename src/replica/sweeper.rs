@@ -16,8 +16,9 @@ const SLICE: usize = 200;
 const COUNT_PERIOD: Duration = Duration::from_secs(15);
 
 impl Shared {
-    /// Sweeps while this replica is sure of the store: after an outage the others, too, need time to be heard of again, or all that
-    /// runs would count as lost. Those whose heartbeats it met sooner are nearer to the end of their leases than this one is.
+    /// Sweeps while this replica is sure of the store: after an outage the others, too, need time to be heard of again,
+    /// or all that runs would count as lost. Those whose heartbeats it met sooner are nearer to the end of their leases
+    /// than this one is.
     pub(super) async fn keep_sweeping(self: Arc<Self>) {
         let mut count_next = Instant::now();
         loop {

@@ -42,8 +42,8 @@ impl Replica {
         self.0.withdrawals.unanswered.len() < MOST
     }
 
-    /// Has the store forget an operation that nobody was told of, now or when it is back. Where it has not said whether the
-    /// operation is there, it is asked for so long whether it has come.
+    /// Has the store forget an operation that nobody was told of, now or when it is back. Where it has not said whether
+    /// the operation is there, it is asked for so long whether it has come.
     pub(crate) fn withdraw(&self, attempt: Attempt, owner: Option<Owner>, awaited: Duration) {
         let (shared, until) = (Arc::clone(&self.0), Instant::now() + awaited);
         let unanswered = self.0.withdrawals.unanswered.token();
@@ -58,8 +58,8 @@ impl Replica {
 }
 
 impl Shared {
-    /// Leaves nothing of it, not even its key. That it is not there says nothing before this moment; the end of this process is
-    /// not put off by it.
+    /// Leaves nothing of it, not even its key. That it is not there says nothing before this moment; the end of this
+    /// process is not put off by it.
     async fn withdraw(
         &self,
         id: OperationId,

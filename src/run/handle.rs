@@ -77,8 +77,8 @@ impl OperationHandle {
         self.0.id
     }
 
-    /// Which attempt of the operation this is: 1 for the first. There are further ones only in durable execution, where a
-    /// handler may be run more than once: with the [id](Self::id) it can make sure that its effects are not.
+    /// Which attempt of the operation this is: 1 for the first. There are further ones only in durable execution, where
+    /// a handler may be run more than once: with the [id](Self::id) it can make sure that its effects are not.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.0.attempt

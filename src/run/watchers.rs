@@ -145,7 +145,8 @@ impl Watch {
         self.watchers.watched.get(&self.id)?.reply.clone()
     }
 
-    /// Waits until nothing of the attempt of this number runs any more. `false` where the application shuts down before.
+    /// Waits until nothing of the attempt of this number runs any more. `false` where the application shuts down
+    /// before.
     ///
     /// Cancel safe.
     pub(crate) async fn stopped(&self, attempt: u32) -> bool {

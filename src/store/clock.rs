@@ -50,8 +50,8 @@ impl Started {
     }
 }
 
-/// The moment by which a server's leases are judged: its own time when it was asked for that. As long as it stood still, what
-/// would have renewed them was waiting for it, too.
+/// The moment by which a server's leases are judged: its own time when it was asked for that. As long as it stood
+/// still, what would have renewed them was waiting for it, too.
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub(super) async fn moment_of_asking<E>(told: impl Future<Output = Result<Timestamp, E>>) -> Result<Timestamp, E> {
     /// What a server that is well may take. A lease is at least four times as long, and renewed three times in that.

@@ -47,14 +47,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// nothing to queue. With a [key](NewOperation::key) that is taken already, nothing is created and what is there is
     /// returned, whatever the lease and the room: so [`LeaseId::NONE`] is how to look a key up.
     ///
-    /// Refused with [`Refused::LeaseOver`] where the lease is over; fails with [`StoreError::Full`] where there is no room.
+    /// Refused with [`Refused::LeaseOver`] where the lease is over; fails with [`StoreError::Full`] where there is no
+    /// room.
     fn create(&self, operation: NewOperation) -> StoreFuture<Created>;
 
     /// What is known of an operation of this owner.
     fn read(&self, id: OperationId, owner: Option<&Owner>, part: Part) -> StoreFuture<Option<Snapshot>>;
 
-    /// Ends the attempt's operation with this reply: as it is, since those who wait for it here are given it without a look
-    /// into the store, or else with what [`Finished`] says.
+    /// Ends the attempt's operation with this reply: as it is, since those who wait for it here are given it without a
+    /// look into the store, or else with what [`Finished`] says.
     fn finish(&self, attempt: Attempt, reply: Arc<Reply>) -> StoreFuture<Finished>;
 
     /// Ends an operation of this owner as canceled, whether it is queued or runs.
@@ -70,13 +71,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn report(&self, attempt: Attempt, report: Report) -> StoreFuture<()>;
 
     /// Opens a lease: a replica's promise to be heard of within `length`, under which it runs operations. It brings
-    /// along what it runs already: each of these attempts that is still the one that runs is held under the new lease from now on,
-    /// the others are lost. Nothing is changed for those, which may yet be created.
+    /// along what it runs already: each of these attempts that is still the one that runs is held under the new lease
+    /// from now on, the others are lost. Nothing is changed for those, which may yet be created.
     fn open_lease(&self, length: Duration, running: Vec<Attempt>) -> StoreFuture<OpenLease>;
 
-    /// Prolongs a lease by its length from now, and says which of these attempts, which its holder believes to run, are no longer
-    /// the ones that run: canceled, ended, taken over. The others are held under this lease from now on, whichever they were held
-    /// under before.
+    /// Prolongs a lease by its length from now, and says which of these attempts, which its holder believes to run, are
+    /// no longer the ones that run: canceled, ended, taken over. The others are held under this lease from now on,
+    /// whichever they were held under before.
     ///
     /// Refused with [`Refused::LeaseOver`] once the lease is over, even if nobody has noticed yet.
     fn renew(&self, lease: LeaseId, running: Vec<Attempt>) -> StoreFuture<Vec<Attempt>>;
@@ -99,12 +100,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn hand_back(&self, attempt: Attempt) -> StoreFuture<Option<Finished>>;
 
     /// Does at most `limit` of each of what time has made due: forgets operations whose retention is over; ends as
-    /// `timed-out` those that ran for too long; [retries](Store::retry) as `lost` the attempts whose lease is over.
-    /// A lease counts as over only if it was so when the sweep was asked for: while that waited, as for a lock, a renewal may
-    /// have waited as well.
+    /// `timed-out` those that ran for too long; [retries](Store::retry) as `lost` the attempts whose lease is over. A
+    /// lease counts as over only if it was so when the sweep was asked for: while that waited, as for a lock, a renewal
+    /// may have waited as well.
     fn sweep(&self, limit: usize) -> StoreFuture<Swept>;
 
-    /// How many operations there are in each state, and how many bytes their replies take. May lag behind by some seconds.
+    /// How many operations there are in each state, and how many bytes their replies take. May lag behind by some
+    /// seconds.
     fn counts(&self) -> StoreFuture<Counts>;
 
     /// Has the listener told of changes that others make, where the store hears of any: from now on, and for as long as

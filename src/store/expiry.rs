@@ -18,7 +18,8 @@ use crate::operation::{OperationId, Timestamp};
 /// Enough that threads seldom meet, and that the growth of one is no pause to speak of; few, so that where operations
 /// come slowly they share their ticks.
 const SHARDS: usize = 64;
-/// A period may end later by this part of it: then operations that come seconds apart and stay for an hour share a tick.
+/// A period may end later by this part of it: then operations that come seconds apart and stay for an hour share a
+/// tick.
 const PRECISION: u64 = 256;
 /// Room for so many more at least, as a tick fills.
 const ROOM: usize = 4;

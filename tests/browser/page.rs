@@ -104,7 +104,8 @@ impl Page {
 }
 
 impl Drop for Page {
-    /// The driver closes the browser when it ends; asked here, with the runtime's only thread blocked, it could not answer.
+    /// The driver closes the browser when it ends; asked here, with the runtime's only thread blocked, it could not
+    /// answer.
     fn drop(&mut self) {
         let _ = self.browser.clone().leak();
     }

@@ -34,8 +34,8 @@ impl Fault {
         self.concerns(replica) && self.from <= until && from <= self.until
     }
 
-    /// The same, or whether it may have kept the lease from being renewed under which this replica ran something then: that
-    /// shows up to a lease after it began.
+    /// The same, or whether it may have kept the lease from being renewed under which this replica ran something then:
+    /// that shows up to a lease after it began.
     pub(crate) fn harms(&self, replica: &str, from: Moment, until: Moment) -> bool {
         let felt = self.until.max(self.from + LEASE.as_millis() as Moment);
         self.concerns(replica) && self.from <= until && from <= felt

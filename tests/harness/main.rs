@@ -1,6 +1,6 @@
 //! Three replicas of the example `replicas` with one store, clients that ask them for work, and an adversary who kills
-//! and freezes the replicas, kills the store, and cuts, slows and deafens the lines between them. In the end every `202`
-//! that was sent has exactly one reply, and the right one.
+//! and freezes the replicas, kills the store, and cuts, slows and deafens the lines between them. In the end every
+//! `202` that was sent has exactly one reply, and the right one.
 //!
 //! Each store is tried for half a minute, of which the first seconds are calm. These variables change that:
 //!
@@ -18,14 +18,14 @@
 //! ```
 //!
 //! With the same seed the same faults are tried in the same order; what they hit is up to the machine. Where something
-//! is wrong, the folder is kept that has the replicas' logs, the journal of all runs, the list of what was accepted and that
-//! of the faults.
+//! is wrong, the folder is kept that has the replicas' logs, the journal of all runs, the list of what was accepted and
+//! that of the faults.
 //!
 //! No work may be done again for no reason: the replicas write down when they begin what and when they end it, and of
-//! each run that is followed by another a fault must have hit the replica that ran it while it did, or within the second
-//! before or after, when it was claimed and had not begun, or had ended and was not stored. Faults that keep a lease from
-//! being renewed count for the length of that lease. How many executions were second ones, and how many were hit while they
-//! ran, is printed.
+//! each run that is followed by another a fault must have hit the replica that ran it while it did, or within the
+//! second before or after, when it was claimed and had not begun, or had ended and was not stored. Faults that keep a
+//! lease from being renewed count for the length of that lease. How many executions were second ones, and how many were
+//! hit while they ran, is printed.
 
 #![cfg(all(unix, feature = "sqlite", feature = "postgres", feature = "redis"))]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "so that a test says where it failed")]

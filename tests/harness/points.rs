@@ -1,4 +1,5 @@
-//! Replicas that die at the worst moments, each at its own: right before and right after they ask something of the store.
+//! Replicas that die at the worst moments, each at its own: right before and right after they ask something of the
+//! store.
 
 use std::{sync::Arc, time::Duration};
 

@@ -24,7 +24,8 @@ use crate::{
     load::state,
 };
 
-/// No operation takes longer to end once nothing goes wrong any more: leases, rests between attempts, and what is queued.
+/// No operation takes longer to end once nothing goes wrong any more: leases, rests between attempts, and what is
+/// queued.
 const SETTLED: Duration = Duration::from_secs(90);
 
 /// How long a replica may fail to tell what is known to have ended.
@@ -55,7 +56,8 @@ struct Court {
     ends: Mutex<BTreeMap<String, usize>>,
 }
 
-/// Waits until every operation has ended, looks at each at every replica, and holds what is found against what was asked for.
+/// Waits until every operation has ended, looks at each at every replica, and holds what is found against what was
+/// asked for.
 pub(crate) async fn judge(
     http: &Http,
     answers: &Arc<Answers>,
@@ -162,8 +164,8 @@ impl Court {
         }
     }
 
-    /// What was named by a key was accepted before it began, which it never did where the replica died that took it, and another
-    /// than that may have told so.
+    /// What was named by a key was accepted before it began, which it never did where the replica died that took it,
+    /// and another than that may have told so.
     fn may_not_have_begun(&self, one: &Acknowledged) -> bool {
         let (from, until) = (one.at - NEAR, one.at + NEAR);
         self.faults.iter().any(|fault| fault.victim.is_some() && fault.from <= until && from <= fault.until)

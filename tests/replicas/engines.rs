@@ -115,7 +115,8 @@ impl Drop for Folder {
     }
 }
 
-/// Ends a server that nobody drops once this process ends, however that ends, and with it the input of what waits for it.
+/// Ends a server that nobody drops once this process ends, however that ends, and with it the input of what waits for
+/// it.
 #[allow(clippy::zombie_processes, reason = "it outlives this process")]
 fn guard(server: &redis::Server) -> ChildStdin {
     let (id, folder) = server.remains();

@@ -114,7 +114,8 @@ impl Replica {
         self.begin(Method::POST, path, headers, body.as_bytes()).await.response().await
     }
 
-    /// Begins a request without a connection, and drops it where nothing can be begun, while the store's answer is held back.
+    /// Begins a request without a connection, and drops it where nothing can be begun, while the store's answer is held
+    /// back.
     pub(crate) async fn give_up(&self, path: &str, headers: Headers<'_>) {
         let head = headers.iter().fold(Request::post(path), |head, (name, value)| head.header(*name, *value));
         let mut request = Box::pin(self.router.clone().oneshot(head.body(Body::from("body")).unwrap()));

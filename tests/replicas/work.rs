@@ -1,5 +1,5 @@
-//! The handlers of the tests' applications: what they do is said by the first part of the path, and they wait until they
-//! are told to go on.
+//! The handlers of the tests' applications: what they do is said by the first part of the path, and they wait until
+//! they are told to go on.
 
 use std::{
     io,

@@ -1,5 +1,5 @@
-//! The stores of tower-respond-async beside what one would use instead: a job queue over the same server, bare statements
-//! of the same server. See `benches/README.md`.
+//! The stores of tower-respond-async beside what one would use instead: a job queue over the same server, bare
+//! statements of the same server. See `benches/README.md`.
 
 mod alone;
 mod apalis;

@@ -136,8 +136,8 @@ impl Application {
     }
 }
 
-/// What is ready before it is stored is answered in line, so the handler waits in line until it is told that it has been
-/// accepted. A worker's does not wait.
+/// What is ready before it is stored is answered in line, so the handler waits in line until it is told that it has
+/// been accepted. A worker's does not wait.
 fn trivial<B: http_body_util::BodyExt + Send + 'static>(
     handled: &Arc<AtomicUsize>,
 ) -> impl Service<Request<RequestBody<B>>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send + 'static>

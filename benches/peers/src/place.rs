@@ -106,8 +106,8 @@ impl Place {
         }
     }
 
-    /// How often the engine was asked to do something: by whoever came [this way](Self::counting), or by everybody to run a
-    /// script.
+    /// How often the engine was asked to do something: by whoever came [this way](Self::counting), or by everybody to
+    /// run a script.
     pub(crate) async fn round_trips(&self) -> i64 {
         match self {
             Self::Postgres { round_trips, .. } => round_trips.number(),

@@ -1,5 +1,5 @@
-//! Counts the round trips to a PostgreSQL server, on the way to it: whatever it was asked at once, it says once that it is
-//! ready for more.
+//! Counts the round trips to a PostgreSQL server, on the way to it: whatever it was asked at once, it says once that it
+//! is ready for more.
 
 use std::sync::{
     Arc,

@@ -1,5 +1,5 @@
-//! What the layer answers to a gRPC call: an operation to a client that has asked for one, and to any other the method's
-//! own reply or a status.
+//! What the layer answers to a gRPC call: an operation to a client that has asked for one, and to any other the
+//! method's own reply or a status.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
-//! Which calls may become operations: those of unary methods whose type of reply is known, where a policy holds for them.
+//! Which calls may become operations: those of unary methods whose type of reply is known, where a policy holds for
+//! them.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -24,7 +25,8 @@ use crate::{
     policy::{OnDisconnect, Policy, Table, Terms},
 };
 
-/// The methods that are known, by their paths. Nothing is added that a client has named, so the hash need not be secret.
+/// The methods that are known, by their paths. Nothing is added that a client has named, so the hash need not be
+/// secret.
 #[derive(Clone, Debug, Default)]
 pub(in crate::layer) struct Calls(HashMap<Arc<str>, Known, FixedState>);
 
@@ -109,8 +111,8 @@ impl Calls {
     }
 }
 
-/// Whether the method's replies are operations without the layer, so that an operation of it could not be told apart from
-/// one that it replies with.
+/// Whether the method's replies are operations without the layer, so that an operation of it could not be told apart
+/// from one that it replies with.
 fn replies_with_operations(path: &str, response_type: &str) -> bool {
     let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
     service == Some(LongRunning::NAME) || response_type == Operation::full_name()

@@ -1,7 +1,8 @@
 //! gRPC: calls of unary methods that may become operations, and the layer's answers to them.
 //!
-//! A call that [`calls`] finds goes the way of every request; its [`caller`] is answered by [`answer`], and as one who has
-//! asked for an operation by [`in_line`] even before there is one. Its reply is [`kept`] as the service has sent it.
+//! A call that [`calls`] finds goes the way of every request; its [`caller`] is answered by [`answer`], and as one who
+//! has asked for an operation by [`in_line`] even before there is one. Its reply is [`kept`] as the service has sent
+//! it.
 
 mod answer;
 mod caller;

@@ -60,8 +60,8 @@ fn reason(table: &Table<Arc<Route>>, calls: &Calls, pattern: &str) -> Option<&'s
     }
 }
 
-/// Whether it is listed for methods: for one of a service that is known or has a package, or for all of a service that is
-/// not known and has a package.
+/// Whether it is listed for methods: for one of a service that is known or has a package, or for all of a service that
+/// is not known and has a package.
 fn is_meant_for_calls(calls: &Calls, pattern: &str) -> bool {
     let Some((service, method)) = pattern.strip_prefix('/').and_then(|names| names.split_once('/')) else {
         return false;

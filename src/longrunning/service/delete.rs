@@ -1,5 +1,5 @@
-//! `DeleteOperation`: forgets an operation that has ended. One that has not is left alone, as it would be nobody's then:
-//! to delete does not cancel.
+//! `DeleteOperation`: forgets an operation that has ended. One that has not is left alone, as it would be nobody's
+//! then: to delete does not cancel.
 
 use tonic::Status;
 

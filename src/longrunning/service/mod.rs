@@ -42,13 +42,13 @@ use crate::{
     store::{Part, Snapshot, StoreError},
 };
 
-/// The service `google.longrunning.Operations`. Made by [`Operations::longrunning`](crate::Operations::longrunning); the
-/// [module](super) says what its methods do.
+/// The service `google.longrunning.Operations`. Made by [`Operations::longrunning`](crate::Operations::longrunning);
+/// the [module](super) says what its methods do.
 ///
-/// To be added to a tonic server or router, or to be routed to by axum. It takes messages that are compressed by gzip or
-/// zstd, and compresses its own for callers that accept it. Most clients take messages of up to 4 MiB unless they are told
-/// to take more: an operation is as large as its reply, while a page of a list is kept shorter than that, if need be by leaving
-/// out the result of an operation.
+/// To be added to a tonic server or router, or to be routed to by axum. It takes messages that are compressed by gzip
+/// or zstd, and compresses its own for callers that accept it. Most clients take messages of up to 4 MiB unless they
+/// are told to take more: an operation is as large as its reply, while a page of a list is kept shorter than that, if
+/// need be by leaving out the result of an operation.
 ///
 /// Cheap to clone.
 #[derive(Clone)]

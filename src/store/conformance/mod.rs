@@ -1,7 +1,7 @@
 //! The checks that every store passes, for those who write one.
 //!
-//! Each check holds a store to one sentence of the [contract](super::contract), and is named for it. A store is made anew
-//! for each, empty, and with two connections to the same data, as two replicas have them:
+//! Each check holds a store to one sentence of the [contract](super::contract), and is named for it. A store is made
+//! anew for each, empty, and with two connections to the same data, as two replicas have them:
 //!
 //! ```no_run
 //! use std::sync::Arc;

@@ -28,8 +28,8 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// What there is to say of an operation that ends with this reply. `run_time` counts from its creation, and `ran` says
-    /// whether an attempt ran until now.
+    /// What there is to say of an operation that ends with this reply. `run_time` counts from its creation, and `ran`
+    /// says whether an attempt ran until now.
     #[must_use]
     pub fn with(reply: &Reply, terms: Arc<Terms>, run_time: Duration, ran: bool) -> Self {
         let (state, failure, status) = (reply.state(), reply.ending().failure(), reply.status_or_none());

@@ -1,5 +1,5 @@
-//! The steps of those operations that are tried more than once, or by whoever holds a lease. Each is fenced by the number
-//! of its attempt.
+//! The steps of those operations that are tried more than once, or by whoever holds a lease. Each is fenced by the
+//! number of its attempt.
 
 use std::{collections::BTreeSet, time::Duration};
 

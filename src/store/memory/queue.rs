@@ -1,7 +1,7 @@
 //! Which queued operation is next.
 //!
-//! Each owner and route has a lane, and the lanes take turns; within a lane, the oldest goes first. A lane that was empty
-//! has its turn after all others.
+//! Each owner and route has a lane, and the lanes take turns; within a lane, the oldest goes first. A lane that was
+//! empty has its turn after all others.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},

@@ -34,8 +34,8 @@ pub(super) enum Stage {
     Ended(Arc<End>),
 }
 
-/// What only those operations have that are durable, run under a lease, have a key, or were reported on or tried in vain
-/// over the contract.
+/// What only those operations have that are durable, run under a lease, have a key, or were reported on or tried in
+/// vain over the contract.
 #[derive(Debug)]
 pub(super) struct Extended {
     stage: Stage,

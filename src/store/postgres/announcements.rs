@@ -1,6 +1,7 @@
 //! What others change is announced by `NOTIFY`: a hint that makes it quicker. As notifications put all commits of the
-//! server in one line, they are not sent by the transactions that they tell of, which wait for the disk, but by others that do
-//! not: behind what is written most often, in the same message; or else by themselves, all of some milliseconds at once.
+//! server in one line, they are not sent by the transactions that they tell of, which wait for the disk, but by others
+//! that do not: behind what is written most often, in the same message; or else by themselves, all of some milliseconds
+//! at once.
 
 use std::{
     collections::BTreeSet,
@@ -126,8 +127,8 @@ fn lock(waiting: &Waiting) -> MutexGuard<'_, BTreeSet<String>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Nothing of this transaction is to be kept, so nobody need wait for the disk, nor for long for those who notify and do wait
-/// for it. In what is written there is no quote.
+/// Nothing of this transaction is to be kept, so nobody need wait for the disk, nor for long for those who notify and
+/// do wait for it. In what is written there is no quote.
 fn notify(name: &str, channel: &str, words: &BTreeSet<String>) -> String {
     let mut statement =
         "SELECT set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '100ms', true)".to_owned();

@@ -48,8 +48,8 @@ impl PostgresBuilder {
         Self { prefix: prefix.into(), ..self }
     }
 
-    /// Whether changes are announced by `NOTIFY` and heard by `LISTEN`, on by default: what another replica does is then
-    /// known at once, and not only when it is next asked for. Everything works without.
+    /// Whether changes are announced by `NOTIFY` and heard by `LISTEN`, on by default: what another replica does is
+    /// then known at once, and not only when it is next asked for. Everything works without.
     ///
     /// Listening takes a connection to the server itself, as transaction-pooling proxies do not pass notifications on:
     /// see [`listen_on`](Self::listen_on). All that notify on a server stand in one line; what is announced here
@@ -65,8 +65,8 @@ impl PostgresBuilder {
         Self { listening: Some(options), ..self }
     }
 
-    /// How many connections the store opens at most, besides the one that listens and one for heartbeats (up to four while
-    /// the server does not answer): 8 unless told otherwise.
+    /// How many connections the store opens at most, besides the one that listens and one for heartbeats (up to four
+    /// while the server does not answer): 8 unless told otherwise.
     #[must_use]
     pub fn connections(self, connections: u32) -> Self {
         Self { connections: connections.max(1), ..self }

@@ -26,8 +26,8 @@ use crate::{
 /// No more are begun at once, so that no statement is long.
 const AT_ONCE: usize = 64;
 
-/// So often the queue is looked into for one claim: what has rested enough is there the second time, and what others have
-/// taken is not.
+/// So often the queue is looked into for one claim: what has rested enough is there the second time, and what others
+/// have taken is not.
 const LOOKS: usize = 3;
 
 /// How long what this release cannot read is left to others.
@@ -41,9 +41,9 @@ const TRIES: u32 = 600;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Those that have rested enough are queued for the next time. Then the lanes are gone through one by one, from the one
-/// after the last that had its turn, each by one look into the index. Those that others begin just now are passed over, so
-/// a few more are looked at, in the order of their turns; they are found by their place, so that no statistics can make a
-/// scan of the queue of it.
+/// after the last that had its turn, each by one look into the index. Those that others begin just now are passed over,
+/// so a few more are looked at, in the order of their turns; they are found by their place, so that no statistics can
+/// make a scan of the queue of it.
 pub(super) const CLAIM: Statement = Statement {
     label: "claim",
     template: "
@@ -212,8 +212,8 @@ async fn request(shared: &Shared, row: &PgRow, attempt: Attempt) -> Result<Store
     StoredRequest::from_record(&record).map_err(unreadable)
 }
 
-/// Lets go of these, if not now then as soon as the database can be reached: as long as the lease goes on, nobody else would
-/// run them.
+/// Lets go of these, if not now then as soon as the database can be reached: as long as the lease goes on, nobody else
+/// would run them.
 async fn leave(shared: &Arc<Shared>, engine: &Engine, left: Left) {
     if left.is_empty() || try_to_leave(shared, &left).await.is_ok() {
         return;

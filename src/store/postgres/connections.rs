@@ -1,5 +1,6 @@
-//! The connections, as many as are needed and may be. A pool of sqlx asks each that comes back to it whether it is sound, which
-//! is one more message for each statement; here one is asked that was not of use for a while, before it is used.
+//! The connections, as many as are needed and may be. A pool of sqlx asks each that comes back to it whether it is
+//! sound, which is one more message for each statement; here one is asked that was not of use for a while, before it is
+//! used.
 
 use std::{
     io::ErrorKind,
@@ -124,8 +125,8 @@ impl InUse<'_> {
 
 /// Whether a server may be there in a moment that is not now.
 fn starts(error: &sqlx::Error) -> bool {
-    let is_refused = matches!(error, sqlx::Error::Io(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound));
-    is_refused || has_code(error, &["57P03"])
+    let refused = [ErrorKind::ConnectionRefused, ErrorKind::NotFound];
+    has_code(error, &["57P03"]) || matches!(error, sqlx::Error::Io(error) if refused.contains(&error.kind()))
 }
 
 impl Deref for InUse<'_> {

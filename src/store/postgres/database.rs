@@ -1,5 +1,5 @@
-//! How a statement is run: in bounded time, again where it met another, and never over a connection of which it is not known
-//! what it still does.
+//! How a statement is run: in bounded time, again where it met another, and never over a connection of which it is not
+//! known what it still does.
 
 use std::{error::Error, future::poll_fn, sync::Arc, time::Duration};
 

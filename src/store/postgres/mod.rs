@@ -16,16 +16,16 @@
 //! The store has a thread of its own, so that handlers that block do not hold it up, and opens connections of its own
 //! there; of a pool that it is given it takes how to connect. For TLS, switch on one of the `tls-` features of `sqlx`.
 //!
-//! It passes proxies that pool transactions, such as pgbouncer in any version: it needs nothing of the session and takes no
-//! lock that outlives a transaction. What it prepares in a session has names of its own, and where they turn out to be
-//! unknown it does without. The one thing that needs a connection to the server itself is to hear of changes:
+//! It passes proxies that pool transactions, such as pgbouncer in any version: it needs nothing of the session and
+//! takes no lock that outlives a transaction. What it prepares in a session has names of its own, and where they turn
+//! out to be unknown it does without. The one thing that needs a connection to the server itself is to hear of changes:
 //! [`listen_on`](PostgresBuilder::listen_on), or without [`announcements`](PostgresBuilder::announcements).
 //!
 //! # Durability
 //!
 //! What is answered has been committed. A server that does not keep what it has committed is
-//! [refused](PostgresBuilder::weaker_durability). What waits to be written at the same moment is written by one statement
-//! and one commit.
+//! [refused](PostgresBuilder::weaker_durability). What waits to be written at the same moment is written by one
+//! statement and one commit.
 //!
 //! A request or reply may have up to a gigabyte. What the database has no space for is
 //! [`Full`](super::StoreError::Full).
@@ -109,8 +109,8 @@ impl PostgresStore {
         PostgresBuilder::from_pool(pool)
     }
 
-    /// What [`migrate`](PostgresBuilder::migrate) does, as SQL, for those who change their databases themselves. It is to
-    /// be run in one transaction, and may be run again.
+    /// What [`migrate`](PostgresBuilder::migrate) does, as SQL, for those who change their databases themselves. It is
+    /// to be run in one transaction, and may be run again.
     ///
     /// # Errors
     ///

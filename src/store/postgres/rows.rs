@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// The columns of a [`Snapshot`] and its owner, from either table: `{where}` says of which operations, `{reply}` what of
-/// the reply is wanted.
+/// The columns of a [`Snapshot`] and its owner, from either table: `{where}` says of which operations, `{reply}` what
+/// of the reply is wanted.
 pub(super) const OPERATIONS: &str = "
 SELECT v.id, v.created, v.terms, v.state, v.attempt, v.failures, v.reported, v.fraction, v.message, v.failed_attempts,
     v.owner, NULL::int8 AS ended, NULL::int2 AS status, NULL::\"char\" AS failure, NULL::bytea AS reply, 0 AS size

@@ -1,5 +1,5 @@
-//! Statements that are asked often. On each connection, the server takes them apart and plans them once, which takes longer
-//! than to do them; what is sent then is a name and values, in one message.
+//! Statements that are asked often. On each connection, the server takes them apart and plans them once, which takes
+//! longer than to do them; what is sent then is a name and values, in one message.
 //!
 //! A proxy that pools transactions has each message done by another session, which does not know the names. So the
 //! names are unlike any other's, and where they are unknown time and again, the statements are sent whole from then on.
@@ -8,8 +8,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::literal::render;
 
-/// How statements are planned: by what they are, not by what the tables hold, which for new tables is not known and soon
-/// not true any more. All of them look up rows by an index.
+/// How statements are planned: by what they are, not by what the tables hold, which for new tables is not known and
+/// soon not true any more. All of them look up rows by an index.
 pub(super) const PLANNED: &str = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off; \
     SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off; \
     SET LOCAL enable_mergejoin = off; ";

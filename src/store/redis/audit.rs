@@ -33,8 +33,8 @@ pub enum RedisOpenError {
     /// The server is a replica, which takes no writes.
     #[error("the server is a replica")]
     Replica,
-    /// The user has no right to this. The store needs scripts, the commands they run, publishing and subscribing, for its
-    /// own keys and channel.
+    /// The user has no right to this. The store needs scripts, the commands they run, publishing and subscribing, for
+    /// its own keys and channel.
     #[error("the server allows the user no {0}")]
     Forbidden(String),
 }

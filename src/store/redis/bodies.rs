@@ -1,6 +1,6 @@
-//! Requests and replies as bytes: small ones where they belong, large ones in pieces, so that no single command holds up
-//! the server. The pieces are written first, as a draft; the script that needs them makes them count, or drops them where
-//! it refuses what they are for. A draft that nobody came for is swept.
+//! Requests and replies as bytes: small ones where they belong, large ones in pieces, so that no single command holds
+//! up the server. The pieces are written first, as a draft; the script that needs them makes them count, or drops them
+//! where it refuses what they are for. A draft that nobody came for is swept.
 
 use std::time::Duration;
 

@@ -65,8 +65,8 @@ impl RedisStoreBuilder {
     /// How many replicas must have a write before it counts as done. A write that too few have confirmed within half of
     /// the [patience](Self::patience) fails as unavailable, and may be done all the same.
     ///
-    /// Default: 0. With more, every write takes a second round trip, over a connection of its own, so that nothing that is
-    /// read waits for replicas. It makes a loss at a failover less likely, and does not rule it out.
+    /// Default: 0. With more, every write takes a second round trip, over a connection of its own, so that nothing that
+    /// is read waits for replicas. It makes a loss at a failover less likely, and does not rule it out.
     pub fn wait_replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas;
         self

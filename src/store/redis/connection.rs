@@ -30,8 +30,8 @@ pub(super) struct Connection {
     awaited: Option<Awaited>,
 }
 
-/// What is waited for once something was written: a connection of its own, since whatever is asked over it meanwhile waits
-/// as well.
+/// What is waited for once something was written: a connection of its own, since whatever is asked over it meanwhile
+/// waits as well.
 #[derive(Debug)]
 struct Awaited {
     replicas: usize,

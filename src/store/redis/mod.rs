@@ -14,17 +14,17 @@
 //! # Where it lives
 //!
 //! One store is eighteen keys and a channel, all named `{prefix}:…`. The braces are a hash tag: in a cluster all of a
-//! store is in one slot, so that each script finds all of its keys in one place, and every script names all keys that it
-//! touches. Where the slot has moved (`MOVED`), the store follows. While it is being moved key by key, the cluster refuses
-//! what needs keys at both ends (`TRYAGAIN`, or `ASK` and then that), and the store is unavailable. To spread the load over a
-//! cluster, give several services stores of different prefixes.
+//! store is in one slot, so that each script finds all of its keys in one place, and every script names all keys that
+//! it touches. Where the slot has moved (`MOVED`), the store follows. While it is being moved key by key, the cluster
+//! refuses what needs keys at both ends (`TRYAGAIN`, or `ASK` and then that), and the store is unavailable. To spread
+//! the load over a cluster, give several services stores of different prefixes.
 //!
-//! An operation that has ended takes about 140 bytes beyond its reply, and some 50 more where it has an owner. Replies and
-//! requests of more than 16 KiB are kept apart, in pieces of 1 MiB, so that no single one holds up the server.
+//! An operation that has ended takes about 140 bytes beyond its reply, and some 50 more where it has an owner. Replies
+//! and requests of more than 16 KiB are kept apart, in pieces of 1 MiB, so that no single one holds up the server.
 //!
-//! The user needs the right to load and to run scripts, to the commands that these run, to publish and to subscribe, for
-//! the store's keys and channel: with Redis' access control lists `~{prefix}:* &{prefix}:* +@all -@dangerous +info`, for
-//! example, the prefix being in braces. A user without is [refused](RedisOpenError::Forbidden).
+//! The user needs the right to load and to run scripts, to the commands that these run, to publish and to subscribe,
+//! for the store's keys and channel: with Redis' access control lists `~{prefix}:* &{prefix}:* +@all -@dangerous
+//! +info`, for example, the prefix being in braces. A user without is [refused](RedisOpenError::Forbidden).
 //!
 //! Nothing has an expiry of Redis' own, for the counts to be right: what is over is over for whoever asks, by the
 //! server's clock, and is removed by the next sweep of any process that has the store. What a store leaves behind that
@@ -32,11 +32,11 @@
 //!
 //! # What Redis can lose
 //!
-//! Redis answers before what it was told is safe. With `appendonly yes` and `appendfsync everysec`, as is usual, a crash
-//! of the server loses up to a second; with `appendfsync always` nothing; without `appendonly` everything since the last
-//! snapshot. Replication is asynchronous: at a failover, writes that were acknowledged may be gone, fewer of them with
-//! [`wait_replicas`](RedisStoreBuilder::wait_replicas). Where an operation that was accepted must not be lost, keep
-//! operations in a database.
+//! Redis answers before what it was told is safe. With `appendonly yes` and `appendfsync everysec`, as is usual, a
+//! crash of the server loses up to a second; with `appendfsync always` nothing; without `appendonly` everything since
+//! the last snapshot. Replication is asynchronous: at a failover, writes that were acknowledged may be gone, fewer of
+//! them with [`wait_replicas`](RedisStoreBuilder::wait_replicas). Where an operation that was accepted must not be
+//! lost, keep operations in a database.
 //!
 //! A server that evicts may throw away any of this at any time. So one whose `maxmemory-policy` is not `noeviction` is
 //! [not opened](RedisOpenError::Evicts) unless that is [allowed](RedisStoreBuilder::allow_eviction), and then durable
@@ -45,13 +45,13 @@
 //! # When the server is away
 //!
 //! Every method fails with [`StoreError::Unavailable`] within about twice the store's
-//! [patience](RedisStoreBuilder::patience): what was waiting when the server was given up is given up with it. The store
-//! connects anew by itself, for whatever is asked from a quarter of a second later on.
+//! [patience](RedisStoreBuilder::patience): what was waiting when the server was given up is given up with it. The
+//! store connects anew by itself, for whatever is asked from a quarter of a second later on.
 //!
 //! # TLS
 //!
-//! For `rediss://`, turn on one of the TLS features of the crate `redis`, such as `tokio-rustls-comp`, in the manifest of
-//! the application.
+//! For `rediss://`, turn on one of the TLS features of the crate `redis`, such as `tokio-rustls-comp`, in the manifest
+//! of the application.
 
 mod announcements;
 mod answer;

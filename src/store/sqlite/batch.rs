@@ -26,8 +26,8 @@ pub(super) trait Write: fmt::Debug + Send + Sync + 'static {
 
 /// A [`Write`] of which a batch does many in the same statements.
 pub(super) trait GroupWrite: Write {
-    /// The operation that it is about, if it may be one of a group, in which no other is about the same. What is large is
-    /// written by itself, and so is what needs more than its part of those statements.
+    /// The operation that it is about, if it may be one of a group, in which no other is about the same. What is large
+    /// is written by itself, and so is what needs more than its part of those statements.
     fn in_group(&self) -> Option<OperationId>;
 
     /// Answers for each, in their order. The way of a single one too, as a group of one.

@@ -1,8 +1,8 @@
 //! How processes that have the file open wake each other, as SQLite tells nobody of what is written.
 //!
-//! Who has committed opens the log and closes it again, which Linux tells all who watch it. That a log is written to would
-//! tell nothing: it is so before the commit counts. Only the log may be opened so: to close any other of SQLite's files would
-//! give up the process's own locks on it.
+//! Who has committed opens the log and closes it again, which Linux tells all who watch it. That a log is written to
+//! would tell nothing: it is so before the commit counts. Only the log may be opened so: to close any other of SQLite's
+//! files would give up the process's own locks on it.
 
 use std::{io, path::Path};
 

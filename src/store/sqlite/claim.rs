@@ -1,11 +1,11 @@
 //! How queued operations find somebody to run them.
 //!
 //! Each owner and route has a lane, and the lanes take turns in the order of their numbers: the next operation is the
-//! oldest of the first lane after the one that had its turn last. The index holds only what may be claimed at once, and is
-//! looked at some times for each operation that is claimed, however many are queued.
+//! oldest of the first lane after the one that had its turn last. The index holds only what may be claimed at once, and
+//! is looked at some times for each operation that is claimed, however many are queued.
 //!
-//! Workers ask often, as whenever another process has written, and mostly for nothing: that is found out by reading, which
-//! holds nobody up who writes.
+//! Workers ask often, as whenever another process has written, and mostly for nothing: that is found out by reading,
+//! which holds nobody up who writes.
 
 use std::{
     sync::{
@@ -152,8 +152,8 @@ impl Queued {
 }
 
 /// The operations that are next, at most so many, with their requests. In `lanes` are those that may be concerned, with
-/// their oldest operations: the first lane, and after each the next. In `turns` come these, and after each the next of the
-/// same lane; what is later waits there until its turn.
+/// their oldest operations: the first lane, and after each the next. In `turns` come these, and after each the next of
+/// the same lane; what is later waits there until its turn.
 pub(super) const NEXT: &str = concat!(
     "WITH RECURSIVE lanes (one, first, oldest) AS (\
          SELECT lane, lane, number FROM operations WHERE number = ifnull(\

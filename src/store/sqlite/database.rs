@@ -70,8 +70,8 @@ impl Database {
         self.options.room
     }
 
-    /// The connections to the file that is at the path now. A file that has been removed would go on to take writes that
-    /// nobody ever finds again, and is not made anew: an empty one would know nothing of what was accepted.
+    /// The connections to the file that is at the path now. A file that has been removed would go on to take writes
+    /// that nobody ever finds again, and is not made anew: an empty one would know nothing of what was accepted.
     pub(super) async fn connections(&self) -> Result<Arc<Connections>, StoreError> {
         let there = FileIdentity::of(&self.path).map_err(unavailable)?;
         let mut current = self.current.lock().await;

@@ -3,9 +3,9 @@
 //! What has been acknowledged is on disk: each commit is flushed (`synchronous=FULL`) to a write-ahead log, and all
 //! writes that wait at the same moment share one commit. Readers and the writer do not hold each other up.
 //!
-//! The file must be on a disk of this machine: a write-ahead log works on no network file system. Beside it, SQLite keeps
-//! two files, `-wal` and `-shm`, which belong to it. The space of what was forgotten is used again, and given back bit by
-//! bit once a quarter of the file is free.
+//! The file must be on a disk of this machine: a write-ahead log works on no network file system. Beside it, SQLite
+//! keeps two files, `-wal` and `-shm`, which belong to it. The space of what was forgotten is used again, and given
+//! back bit by bit once a quarter of the file is free.
 //!
 //! ```no_run
 //! use tower_respond_async::store::sqlite::{OpenError, SqliteStore};
@@ -16,13 +16,14 @@
 //! # }
 //! ```
 //!
-//! One writes at a time. Whatever keeps the file locked for longer than a lease, such as a backup that locks it or a process
-//! that is stopped in the middle of a write, keeps all replicas from being heard: what is durable is begun anew then.
+//! One writes at a time. Whatever keeps the file locked for longer than a lease, such as a backup that locks it or a
+//! process that is stopped in the middle of a write, keeps all replicas from being heard: what is durable is begun anew
+//! then.
 //!
-//! Several processes may have the file open. On Linux each wakes the others when it has written, so that they know within
-//! some milliseconds of what is queued or has ended there; while all are busy it may take up to a third of a second.
-//! Elsewhere, and where there is no inotify instance to be had, each looks fifty times a second whether another has written.
-//! Only the machine's clock counts, as SQLite reads it.
+//! Several processes may have the file open. On Linux each wakes the others when it has written, so that they know
+//! within some milliseconds of what is queued or has ended there; while all are busy it may take up to a third of a
+//! second. Elsewhere, and where there is no inotify instance to be had, each looks fifty times a second whether another
+//! has written. Only the machine's clock counts, as SQLite reads it.
 
 mod batch;
 mod bell;
@@ -95,7 +96,8 @@ impl SqliteOptions {
     /// Whether each commit is flushed to the disk (`synchronous=FULL`) before it is acknowledged. Default: yes.
     ///
     /// Without (`synchronous=NORMAL`), a process that is killed still loses nothing, but a machine that loses power may
-    /// lose the last moments before: enough where nothing but detached operations is kept, which end with their process.
+    /// lose the last moments before: enough where nothing but detached operations is kept, which end with their
+    /// process.
     pub fn flush(mut self, flush: bool) -> Self {
         self.flush = flush;
         self
@@ -107,16 +109,16 @@ impl SqliteOptions {
         self
     }
 
-    /// How many operations are kept at most, whatever their state; another is refused with [`StoreError::Full`]. Default:
-    /// as many as there is room for on the disk.
+    /// How many operations are kept at most, whatever their state; another is refused with [`StoreError::Full`].
+    /// Default: as many as there is room for on the disk.
     pub fn max_kept_operations(mut self, operations: u64) -> Self {
         self.room.operations = operations;
         self
     }
 
     /// How many bytes all kept replies have together at most. A reply that does not fit ends its operation as
-    /// `reply-too-large`; so that this is rare, operations are refused with [`StoreError::Full`] before. Default: as many
-    /// as there is room for on the disk.
+    /// `reply-too-large`; so that this is rare, operations are refused with [`StoreError::Full`] before. Default: as
+    /// many as there is room for on the disk.
     pub fn max_kept_bytes(mut self, bytes: u64) -> Self {
         self.room.bytes = bytes;
         self

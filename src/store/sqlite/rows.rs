@@ -28,8 +28,8 @@ impl Texts {
     }
 }
 
-/// The parameters of so many rows: `(?,?),(?,?)`. They are without numbers: a number is looked for among all of them each
-/// time that it is bound.
+/// The parameters of so many rows: `(?,?),(?,?)`. They are without numbers: a number is looked for among all of them
+/// each time that it is bound.
 pub(super) fn parameters(rows: usize, columns: usize) -> String {
     let row = format!("({})", vec!["?"; columns].join(","));
     iter::repeat_n(row, rows).collect::<Vec<_>>().join(",")

@@ -1,11 +1,12 @@
 //! Writes that share a commit.
 //!
 //! All of a batch is one transaction, and so one flush to the disk; nobody is answered before it. What is refused has
-//! changed nothing, and so does not concern the others. A write that breaks the transaction is left out of the next try.
+//! changed nothing, and so does not concern the others. A write that breaks the transaction is left out of the next
+//! try.
 //!
-//! Handing a statement to the connection takes longer than SQLite needs for it, so writes of the kinds of which many come
-//! at once are done in groups. These come before the others: all of a batch wait at the same time, so that one order is as
-//! good as any.
+//! Handing a statement to the connection takes longer than SQLite needs for it, so writes of the kinds of which many
+//! come at once are done in groups. These come before the others: all of a batch wait at the same time, so that one
+//! order is as good as any.
 
 use std::{any::Any, collections::HashSet, sync::Arc, time::Instant};
 

@@ -1,5 +1,5 @@
-//! What other processes write. That they have written can be seen, which takes some microseconds, and a [`Bell`] says when
-//! it is worth a look.
+//! What other processes write. That they have written can be seen, which takes some microseconds, and a [`Bell`] says
+//! when it is worth a look.
 
 use std::{sync::Arc, time::Duration};
 
@@ -50,7 +50,8 @@ impl Watch {
         let version = self.database.version_of_others().await.ok().flatten();
         let changed = version.is_some() && version != self.seen;
         if changed {
-            // The file may be another one. Who is told of the change, is so only once there is a bell for what comes after.
+            // The file may be another one. Who is told of the change, is so only once there is a bell for what comes
+            // after.
             if version.map(|(connection, _)| connection) != self.seen.map(|(connection, _)| connection) {
                 self.bell = self.database.bell().await;
             }
@@ -73,8 +74,8 @@ impl Watch {
 }
 
 impl Database {
-    /// The number of a connection, and one that changes when any other has written since it was there. `None` while there is
-    /// no connection to ask.
+    /// The number of a connection, and one that changes when any other has written since it was there. `None` while
+    /// there is no connection to ask.
     pub(super) async fn version_of_others(&self) -> Result<Option<(u64, i64)>, StoreError> {
         let connections = self.connections().await?;
         // What is written over this one does not count.

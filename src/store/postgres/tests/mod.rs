@@ -130,7 +130,8 @@ async fn a_key_is_free_again_once_its_operation_has_expired_though_nobody_has_sw
     assert!(matches!(store.create(one()).await.unwrap(), Created::Existing(_)));
 }
 
-/// Neither new tables, of which nothing is known, nor what was true once may have a claim go through all that is queued.
+/// Neither new tables, of which nothing is known, nor what was true once may have a claim go through all that is
+/// queued.
 #[tokio::test]
 async fn rows_are_found_by_index_whatever_is_known_of_the_tables() {
     let server = Server::start();

@@ -18,7 +18,8 @@ fn of(route: &str, policy: Policy) -> NewOperation {
     NewOperation { terms, owner: Some(Owner::new("ada")), ..durable(Bytes::new()) }
 }
 
-/// Ten that are queued, of which every other, from the first, cannot be read; and a store that has not seen them before.
+/// Ten that are queued, of which every other, from the first, cannot be read; and a store that has not seen them
+/// before.
 async fn every_other(server: &Server, policy: Policy, what: Unreadable) -> (RedisStore, Vec<OperationId>) {
     let (store, mut ids) = (open(server).await, Vec::new());
     for place in 0..10 {

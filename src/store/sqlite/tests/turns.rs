@@ -10,7 +10,8 @@ use sqlx::Row;
 
 use super::*;
 
-/// What is queued in each lane, and the lane that had its turn last: what is next is the oldest of the first lane after it.
+/// What is queued in each lane, and the lane that had its turn last: what is next is the oldest of the first lane after
+/// it.
 struct Model {
     lanes: BTreeMap<i64, VecDeque<OperationId>>,
     turn: i64,
