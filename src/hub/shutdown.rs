@@ -44,11 +44,12 @@ impl Hub {
             replica.close();
         }
         self.tasks.close();
-        self.watchers.close();
         within(STOP, has_timers, self.tasks.ended()).await;
         if let Operations::Shared(replica) = &self.operations {
             within(replica::LONGEST_END, has_timers, replica.ended()).await;
         }
+        // Last, so that who waits for what has ended just now is told how.
+        self.watchers.close();
         Drained { finished: running.saturating_sub(interrupted), interrupted, blocked }
     }
 

@@ -73,6 +73,9 @@ where
             Declined::Limit(limit) if terms.policy.at(limit) == AtLimit::Unavailable => Poll::Ready(self.turn_away()),
             // What was to survive this process may not be left to it alone.
             Declined::StoreUnavailable if terms.policy.is_durable => Poll::Ready(self.turn_away()),
+            Declined::ShuttingDown if terms.policy.is_durable && self.route.hub.settings.only_accepts => {
+                Poll::Ready(self.turn_away())
+            }
             // It goes on without its key, as it is too large to be told from others, or has broken off.
             Declined::Limit(Limit::RequestBody) => {
                 self.client.patience.budget = None;

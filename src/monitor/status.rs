@@ -76,8 +76,13 @@ async fn awaited(
         more = caller.hub.changed(&mut watch, begun + wait).await;
         reply = watch.reply();
         if reply.is_none() {
-            let Some(latest) = caller.read(id, part).await? else { return Ok(not_found()) };
-            snapshot = latest;
+            match caller.read(id, part).await {
+                Ok(Some(latest)) => snapshot = latest,
+                Ok(None) => return Ok(not_found()),
+                // It may be back before the wait is over.
+                Err(_) if more && begun.elapsed() < wait => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     let mut response = match &reply {

@@ -123,9 +123,9 @@ impl Runs {
         durable.for_each(|mut run| run.stop(None));
     }
 
-    /// Gives the number of those that were not stopped before.
+    /// Gives the number of those that were not stopped before, nor had come to their end.
     pub(super) fn stop_all(&self) -> usize {
-        self.0.iter_mut().filter(|run| !run.stopped).map(|mut run| run.stop(None)).count()
+        self.0.iter_mut().filter(|run| !run.stopped && !run.ending).map(|mut run| run.stop(None)).count()
     }
 
     /// Those that the store knows of: one that is only being created would count as lost there.

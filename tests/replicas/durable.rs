@@ -26,11 +26,20 @@ on_every_shared_store! {
     what_takes_longer_to_store_than_a_heartbeat_runs
     what_was_created_without_an_answer_is_taken_back
     what_is_queued_can_be_canceled
+    who_only_accepts_runs_nothing_unkept_at_a_shutdown
 }
 
 /// A replica that takes requests and leaves them to others.
 async fn accepting(stage: &Stage) -> Replica {
     stage.replica_of(builder().only_accepts(true), durable()).await
+}
+
+async fn who_only_accepts_runs_nothing_unkept_at_a_shutdown(stage: &Stage) {
+    let front = accepting(stage).await;
+    front.operations.drain(Duration::ZERO).await;
+    let answer = front.post("/jobs", &[("prefer", "respond-async")], "").await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(!answer.header("retry-after").is_empty());
 }
 
 async fn nothing_is_listed(replica: &Replica) {

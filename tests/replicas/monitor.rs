@@ -1,5 +1,7 @@
 //! What every client sees: from its 202 to the reply, and to its end.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::Value;
 use tower_respond_async::Completion;
@@ -16,6 +18,7 @@ on_every_store! {
     a_reply_is_given_in_parts_and_only_when_it_is_new
     a_long_poll_is_answered_when_the_operation_ends
     a_reply_is_not_read_for_those_who_waited_where_it_came
+    who_waits_at_a_replica_that_shuts_down_is_told_the_end
     events_come_as_they_happen_and_are_resumed
     the_status_document_says_how_it_is
     what_is_deleted_stops_and_is_forgotten
@@ -107,6 +110,24 @@ async fn a_reply_is_not_read_for_those_who_waited_where_it_came(stage: &Stage) {
         if replica.tap.reads() == reads { Ok(()) } else { Err("it was read") }
     })
     .await;
+}
+
+async fn who_waits_at_a_replica_that_shuts_down_is_told_the_end(stage: &Stage) {
+    for goes_on in [true, false] {
+        let replica = stage.replica(impatient()).await;
+        let location = replica.detached("/jobs").await;
+        let mut poll = replica.begin(Method::GET, &location, &[("prefer", "wait=60")], b"").await;
+        poll.silent().await;
+        let grace = Duration::from_secs(if goes_on { 60 } else { 0 });
+        let (drained, answer) = tokio::join!(replica.operations.drain(grace), async {
+            if goes_on {
+                stage.work.go(1);
+            }
+            poll.response().await
+        });
+        assert_eq!((drained.finished, drained.interrupted), (usize::from(goes_on), usize::from(!goes_on)));
+        assert_eq!(answer.status, 303, "{answer:?}");
+    }
 }
 
 async fn events(replica: &Replica, location: &str, last: &str) -> Exchange {

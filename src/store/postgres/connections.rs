@@ -25,7 +25,8 @@ const TRIED_FOR: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(60);
 const OLD: Duration = Duration::from_secs(30 * 60);
 
-/// How long to leave a server alone that starts.
+/// How long to wait at most for a server that starts, and how long to leave it alone before it is tried again.
+const STARTS: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
@@ -82,17 +83,23 @@ impl Connections {
     async fn idle(&self) -> Option<Idle> {
         let mut latest = self.lock().pop()?;
         if latest.used.elapsed() >= STALE && !matches!(timeout(TRIED_FOR, latest.connection.ping()).await, Ok(Ok(()))) {
-            self.lock().clear();
+            self.forget();
             return None;
         }
         Some(latest)
     }
 
+    /// Uses none of those again that are idle now.
+    pub(super) fn forget(&self) {
+        self.lock().clear();
+    }
+
     /// Opens one, even if the server is only about to start.
     async fn open(&self) -> Result<PgConnection, sqlx::Error> {
+        let began = Instant::now();
         loop {
             match self.try_to_open().await {
-                Err(error) if starts(&error) => sleep(PAUSE).await,
+                Err(error) if starts(&error) && began.elapsed() < STARTS => sleep(PAUSE).await,
                 opened => return opened,
             }
         }
@@ -125,8 +132,8 @@ impl InUse<'_> {
 
 /// Whether a server may be there in a moment that is not now.
 fn starts(error: &sqlx::Error) -> bool {
-    let refused = [ErrorKind::ConnectionRefused, ErrorKind::NotFound];
-    has_code(error, &["57P03"]) || matches!(error, sqlx::Error::Io(error) if refused.contains(&error.kind()))
+    let is_refused = matches!(error, sqlx::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused);
+    is_refused || has_code(error, &["57P03"])
 }
 
 impl Deref for InUse<'_> {

@@ -55,6 +55,8 @@ pub(super) const CREATE: Statement = Statement {
         ("routes", "text[]"),
         ("requests", "text[]"),
     ],
+    // What was created before is found to be there.
+    is_repeatable: true,
 };
 
 /// Where there are.

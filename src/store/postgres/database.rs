@@ -1,7 +1,7 @@
 //! How a statement is run: in bounded time, again where it met another, and never over a connection of which it is not
 //! known what it still does.
 
-use std::{error::Error, future::poll_fn, sync::Arc, time::Duration};
+use std::{error::Error, future::poll_fn, io::ErrorKind, sync::Arc, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Either, PgConnection,
@@ -100,7 +100,7 @@ impl Database {
             && let Some(name) = self.prepared.name(statement)
         {
             let execute = PLANNED.to_owned() + &Statement::execute(name, arguments);
-            match self.run(&self.connections, Arc::new(execute), way).await {
+            match self.run_again(statement, Arc::new(execute), way).await {
                 Err(error) if has_code(&error, &["26000"]) => self.prepared.was_unknown(),
                 Ok(rows) => {
                     self.prepared.was_known();
@@ -110,8 +110,24 @@ impl Database {
             }
         }
         let whole = statement.whole(&self.prefix, arguments);
-        let statement = if matches!(way, Way::Large(_)) { whole } else { PLANNED.to_owned() + &whole };
-        self.run(&self.connections, Arc::new(statement), way).await.map_err(unavailable_or_full)
+        let text = if matches!(way, Way::Large(_)) { whole } else { PLANNED.to_owned() + &whole };
+        self.run_again(statement, Arc::new(text), way).await.map_err(unavailable_or_full)
+    }
+
+    /// Asks once more over another connection where the first was cut, if that does no harm.
+    async fn run_again(
+        &self,
+        statement: &Statement,
+        text: Arc<String>,
+        way: Way<'_>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        match self.run(&self.connections, Arc::clone(&text), way).await {
+            Err(error) if statement.is_repeatable && is_cut(&error) => {
+                self.connections.forget();
+                self.run(&self.connections, text, way).await
+            }
+            outcome => outcome,
+        }
     }
 
     async fn run(
@@ -228,6 +244,12 @@ pub(super) fn admit(size: usize) -> Result<(), StoreError> {
 
 pub(super) fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| codes.contains(&&*code))
+}
+
+/// Whether the connection has come to its end, and maybe no more than that.
+fn is_cut(error: &sqlx::Error) -> bool {
+    let kinds = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof];
+    has_code(error, &["57P01"]) || matches!(error, sqlx::Error::Io(error) if kinds.contains(&error.kind()))
 }
 
 fn unavailable_or_full(error: sqlx::Error) -> StoreError {

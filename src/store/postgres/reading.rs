@@ -36,6 +36,7 @@ WHERE o.owner IS NOT DISTINCT FROM decode(u.owner, 'hex')",
         ("ended", ""),
     ],
     arguments: &[("ids", "uuid[]"), ("owners", "text[]"), ("parts", "int8[]"), ("large", "int8")],
+    is_repeatable: true,
 };
 
 /// The newest of each state, by the index, and of these the newest.

@@ -70,7 +70,7 @@ use super::{
 use crate::operation::{Failure, OperationId, Owner, Reply, Report};
 
 /// So many writes share a commit at most.
-const LARGEST_BATCH: usize = 256;
+const LARGEST_BATCH: usize = 512;
 
 /// How a file is to be used. [`SqliteStore::open`] does as the defaults have it.
 #[derive(Clone, Debug)]
