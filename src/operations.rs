@@ -88,6 +88,9 @@ impl Operations {
     /// are ended as `interrupted`, and event streams and long polls with them. When this returns, no operation and no
     /// task of this crate is left running, but for handlers that block their thread ([`Drained::blocked`]).
     ///
+    /// It takes some seconds more than `grace` where handlers do not stop, or the [store](OperationsBuilder::store) is
+    /// away.
+    ///
     /// The monitor goes on answering, so call this before the server stops. To be called once; a later call returns as
     /// soon as nothing runs.
     ///

@@ -80,7 +80,7 @@ async fn awaited(
                 Ok(Some(latest)) => snapshot = latest,
                 Ok(None) => return Ok(not_found()),
                 // It may be back before the wait is over.
-                Err(_) if more && begun.elapsed() < wait => {}
+                Err(StoreError::Unavailable(_)) if more && begun.elapsed() < wait => {}
                 Err(error) => return Err(error),
             }
         }

@@ -53,7 +53,8 @@ impl PostgresBuilder {
     ///
     /// Listening takes a connection to the server itself, as transaction-pooling proxies do not pass notifications on:
     /// see [`listen_on`](Self::listen_on). All that notify on a server stand in one line; what is announced here
-    /// does not wait for the disk there, but may be held up by others that do, for a tenth of a second at most.
+    /// does not wait for the disk there. What others who do hold up for a tenth of a second is not announced, but found
+    /// by asking.
     #[must_use]
     pub fn announcements(self, announcements: bool) -> Self {
         Self { announcements, ..self }

@@ -21,7 +21,7 @@ use super::{database::has_code, prepared::Prepared};
 const STALE: Duration = Duration::from_secs(1);
 const TRIED_FOR: Duration = Duration::from_secs(1);
 
-/// What was idle for so long, or has lived for so long, is closed.
+/// What was idle for so long, or has lived for so long, is closed once another is given back.
 const IDLE: Duration = Duration::from_secs(60);
 const OLD: Duration = Duration::from_secs(30 * 60);
 
@@ -82,7 +82,8 @@ impl Connections {
     /// The one that was used last, if it is sound. If not, those that were used before are not likely to be.
     async fn idle(&self) -> Option<Idle> {
         let mut latest = self.lock().pop()?;
-        if latest.used.elapsed() >= STALE && !matches!(timeout(TRIED_FOR, latest.connection.ping()).await, Ok(Ok(()))) {
+        let tried_for = TRIED_FOR.min(self.patience / 4);
+        if latest.used.elapsed() >= STALE && !matches!(timeout(tried_for, latest.connection.ping()).await, Ok(Ok(()))) {
             self.forget();
             return None;
         }

@@ -55,8 +55,8 @@ pub(super) const CREATE: Statement = Statement {
         ("routes", "text[]"),
         ("requests", "text[]"),
     ],
-    // What was created before is found to be there.
-    is_repeatable: true,
+    // What was created before may have ended since, and would begin anew.
+    is_repeatable: false,
 };
 
 /// Where there are.

@@ -249,7 +249,7 @@ pub(super) fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
 /// Whether the connection has come to its end, and maybe no more than that.
 fn is_cut(error: &sqlx::Error) -> bool {
     let kinds = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof];
-    has_code(error, &["57P01"]) || matches!(error, sqlx::Error::Io(error) if kinds.contains(&error.kind()))
+    has_code(error, &["57P01", "57P02"]) || matches!(error, sqlx::Error::Io(error) if kinds.contains(&error.kind()))
 }
 
 fn unavailable_or_full(error: sqlx::Error) -> StoreError {
