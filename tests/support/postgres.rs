@@ -46,7 +46,8 @@ max_client_conn = 1000
 logfile = $DIRECTORY/pgbouncer.log
 END
 pgbouncer -q "$DIRECTORY/pgbouncer.ini" </dev/null >/dev/null 2>&1 &
-while [ ! -S "$DIRECTORY/.s.PGSQL.6432" ]; do kill -0 $!; sleep 0.01; done
+# Its socket is there a moment before it listens.
+until pg_isready -q -h "$DIRECTORY" -p 6432; do kill -0 $!; sleep 0.01; done
 echo "$DIRECTORY"
 cat >/dev/null
 kill $!
