@@ -50,22 +50,22 @@ pub(crate) struct Watch {
 
 impl Watchers {
     pub(crate) fn watch(self: &Arc<Self>, id: OperationId) -> Watch {
+        self.enter(id, false)
+    }
+
+    /// A watch that is given the reply, where the operation ends here meanwhile.
+    pub(crate) fn watch_for_reply(self: &Arc<Self>, id: OperationId) -> Watch {
+        self.enter(id, true)
+    }
+
+    fn enter(self: &Arc<Self>, id: OperationId, wants_reply: bool) -> Watch {
         let mut watched = self.watched.entry(id).or_default();
         if watched.waiting.is_empty() {
             self.count.fetch_add(1, Ordering::SeqCst);
         }
         let place = watched.waiting.insert(None);
-        Watch { id, place, changes: watched.changes, wants_reply: false, watchers: Arc::clone(self) }
-    }
-
-    /// A watch that is given the reply, where the operation ends here meanwhile.
-    pub(crate) fn watch_for_reply(self: &Arc<Self>, id: OperationId) -> Watch {
-        let mut watch = self.watch(id);
-        watch.wants_reply = true;
-        if let Some(mut watched) = self.watched.get_mut(&id) {
-            watched.wanted += 1;
-        }
-        watch
+        watched.wanted += usize::from(wants_reply);
+        Watch { id, place, changes: watched.changes, wants_reply, watchers: Arc::clone(self) }
     }
 
     /// Something about the operation has changed.

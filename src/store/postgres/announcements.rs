@@ -43,16 +43,19 @@ pub(super) struct Announcer(Option<Announcing>);
 
 #[derive(Clone, Debug)]
 struct Announcing {
-    /// Tells this store from others.
-    name: String,
-    channel: String,
     waiting: Arc<Waiting>,
     /// Says that something waits.
     some: mpsc::Sender<()>,
 }
 
-/// What is to be announced, as words.
-type Waiting = Mutex<BTreeSet<String>>;
+/// What is to be announced, and as what.
+#[derive(Debug)]
+struct Waiting {
+    /// Tells this store from others.
+    name: String,
+    channel: String,
+    words: Mutex<BTreeSet<String>>,
+}
 
 /// What is announced together.
 #[derive(Debug, Default)]
@@ -74,69 +77,79 @@ impl Announcer {
     /// Announces what it is told until it is dropped.
     pub(super) fn start(engine: &Engine, database: &Arc<Database>, name: &str) -> Self {
         let (some, told) = mpsc::channel(1);
-        let (name, channel, waiting) = (name.to_owned(), channel(&database.prefix), Arc::default());
-        engine.spawn(announce(Arc::clone(database), name.clone(), channel.clone(), Arc::clone(&waiting), told));
-        Self(Some(Announcing { name, channel, waiting, some }))
+        let waiting = Arc::new(Waiting::new(name, channel(&database.prefix)));
+        engine.spawn(announce(Arc::clone(database), Arc::clone(&waiting), told));
+        Self(Some(Announcing { waiting, some }))
     }
 
     /// What has changed is announced soon.
     pub(super) fn tell(&self, change: Change) {
         if let Some(announcing) = &self.0 {
-            lock(&announcing.waiting).insert(word(change));
-            let _told_already = announcing.some.try_send(());
+            announcing.wait([word(change)]);
         }
     }
 
     /// What is to go behind a write that changes this: word of it, and of what has been waiting.
     pub(super) fn take(&self, changes: impl IntoIterator<Item = Change>) -> Announcement {
-        let Some(Announcing { name, channel, waiting, .. }) = &self.0 else { return Announcement::default() };
-        let mut words = mem::take(&mut *lock(waiting));
+        let Some(Announcing { waiting, .. }) = &self.0 else { return Announcement::default() };
+        let mut words = waiting.take();
         words.extend(changes.into_iter().map(word));
-        let statement = (!words.is_empty()).then(|| notify(name, channel, &words));
+        let statement = waiting.notify(&words);
         Announcement { words, statement }
     }
 
     /// It did not go, or so it seems: it waits for another.
-    pub(super) fn put_back(&self, mut announcement: Announcement) {
+    pub(super) fn put_back(&self, announcement: Announcement) {
         if let Some(announcing) = &self.0 {
-            lock(&announcing.waiting).append(&mut announcement.words);
-            let _told_already = announcing.some.try_send(());
+            announcing.wait(announcement.words);
         }
     }
 }
 
-async fn announce(
-    database: Arc<Database>,
-    name: String,
-    channel: String,
-    waiting: Arc<Waiting>,
-    mut some: mpsc::Receiver<()>,
-) {
+impl Announcing {
+    fn wait(&self, words: impl IntoIterator<Item = String>) {
+        self.waiting.lock().extend(words);
+        let _told_already = self.some.try_send(());
+    }
+}
+
+async fn announce(database: Arc<Database>, waiting: Arc<Waiting>, mut some: mpsc::Receiver<()>) {
     while some.recv().await.is_some() {
         sleep(GATHERED).await;
-        let words = mem::take(&mut *lock(&waiting));
-        if !words.is_empty()
-            && let Err(error) = database.rows(&notify(&name, &channel, &words), &[]).await
+        if let Some(statement) = waiting.notify(&waiting.take())
+            && let Err(error) = database.rows(&statement, &[]).await
         {
             tracing::debug!(error = &error as &dyn std::error::Error, "changes were not announced");
         }
     }
 }
 
-fn lock(waiting: &Waiting) -> MutexGuard<'_, BTreeSet<String>> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Nothing of this transaction is to be kept, so nobody need wait for the disk, nor for long for those who notify and
-/// do wait for it. In what is written there is no quote.
-fn notify(name: &str, channel: &str, words: &BTreeSet<String>) -> String {
-    let mut statement =
-        "SELECT set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '100ms', true)".to_owned();
-    let words: Vec<_> = words.iter().map(String::as_str).collect();
-    for words in words.chunks(IN_PAYLOAD) {
-        statement += &format!(", pg_notify('{channel}', '{name} {}')", words.join(" "));
+impl Waiting {
+    fn new(name: &str, channel: String) -> Self {
+        Self { name: name.to_owned(), channel, words: Mutex::default() }
     }
-    statement
+
+    fn take(&self) -> BTreeSet<String> {
+        mem::take(&mut *self.lock())
+    }
+
+    /// The statement that announces these, where there are any. Nothing of its transaction is to be kept, so nobody need
+    /// wait for the disk, nor for long for those who notify and do wait for it. In what is written there is no quote.
+    fn notify(&self, words: &BTreeSet<String>) -> Option<String> {
+        let Self { name, channel, .. } = self;
+        let mut statement =
+            "SELECT set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '100ms', true)"
+                .to_owned();
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        for words in words.chunks(IN_PAYLOAD) {
+            statement += &format!(", pg_notify('{channel}', '{name} {}')", words.join(" "));
+        }
+        (!words.is_empty()).then_some(statement)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn channel(prefix: &str) -> String {
@@ -212,8 +225,8 @@ mod tests {
     #[test]
     fn what_did_not_go_with_one_write_goes_with_the_next() {
         let (some, mut told) = mpsc::channel(1);
-        let announcing = Announcing { name: "one".into(), channel: "changes".into(), waiting: Arc::default(), some };
-        let announcer = Announcer(Some(announcing));
+        let waiting = Arc::new(Waiting::new("one", "changes".into()));
+        let announcer = Announcer(Some(Announcing { waiting, some }));
         announcer.tell(Change::Queued);
         assert_eq!(told.try_recv(), Ok(()));
         announcer.put_back(announcer.take([Change::Anything]));

@@ -88,7 +88,6 @@ SELECT b.id::text, b.attempt, b.created, b.terms, b.owner, b.lane::text, b.reque
 FROM (SELECT) one LEFT JOIN begun b ON true ORDER BY b.round, b.turn",
     parts: &[],
     arguments: &[("lease", "int8"), ("limit", "int8"), ("large", "int8"), ("last", "uuid")],
-    is_repeatable: false,
 };
 
 const REQUEST: &str = "SELECT request FROM {p}live WHERE id = {id} AND attempt = {attempt}";

@@ -55,8 +55,6 @@ pub(super) const CREATE: Statement = Statement {
         ("routes", "text[]"),
         ("requests", "text[]"),
     ],
-    // What was created before may have ended since, and would begin anew.
-    is_repeatable: false,
 };
 
 /// Where there are.

@@ -96,38 +96,42 @@ impl Database {
         statement: &Statement,
         arguments: &[&str],
     ) -> Result<Vec<PgRow>, StoreError> {
+        self.by_name(way, statement, arguments).await.map_err(unavailable_or_full)
+    }
+
+    /// The same where it only reads: over another connection where the first was cut.
+    pub(super) async fn look(&self, statement: &Statement, arguments: &[&str]) -> Result<Vec<PgRow>, StoreError> {
+        let mut looked = self.by_name(Way::Plain, statement, arguments).await;
+        if looked.as_ref().is_err_and(is_cut) {
+            self.connections.forget();
+            looked = self.by_name(Way::Plain, statement, arguments).await;
+        }
+        looked.map_err(unavailable_or_full)
+    }
+
+    /// Asks by the statement's name where sessions know it.
+    async fn by_name(
+        &self,
+        way: Way<'_>,
+        statement: &Statement,
+        arguments: &[&str],
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
         if !matches!(way, Way::Large(_))
             && let Some(name) = self.prepared.name(statement)
         {
             let execute = PLANNED.to_owned() + &Statement::execute(name, arguments);
-            match self.run_again(statement, Arc::new(execute), way).await {
+            match self.run(&self.connections, Arc::new(execute), way).await {
                 Err(error) if has_code(&error, &["26000"]) => self.prepared.was_unknown(),
                 Ok(rows) => {
                     self.prepared.was_known();
                     return Ok(rows);
                 }
-                Err(error) => return Err(unavailable_or_full(error)),
+                Err(error) => return Err(error),
             }
         }
         let whole = statement.whole(&self.prefix, arguments);
         let text = if matches!(way, Way::Large(_)) { whole } else { PLANNED.to_owned() + &whole };
-        self.run_again(statement, Arc::new(text), way).await.map_err(unavailable_or_full)
-    }
-
-    /// Asks once more over another connection where the first was cut, if that does no harm.
-    async fn run_again(
-        &self,
-        statement: &Statement,
-        text: Arc<String>,
-        way: Way<'_>,
-    ) -> Result<Vec<PgRow>, sqlx::Error> {
-        match self.run(&self.connections, Arc::clone(&text), way).await {
-            Err(error) if statement.is_repeatable && is_cut(&error) => {
-                self.connections.forget();
-                self.run(&self.connections, text, way).await
-            }
-            outcome => outcome,
-        }
+        self.run(&self.connections, Arc::new(text), way).await
     }
 
     async fn run(

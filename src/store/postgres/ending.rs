@@ -51,7 +51,6 @@ pub(super) const FINISH: Statement = Statement {
         ("statuses", "int8[]"),
         ("replies", "text[]"),
     ],
-    is_repeatable: false,
 };
 
 /// Where the reply is too large to be written into the statement.

@@ -36,7 +36,6 @@ WHERE o.owner IS NOT DISTINCT FROM decode(u.owner, 'hex')",
         ("ended", ""),
     ],
     arguments: &[("ids", "uuid[]"), ("owners", "text[]"), ("parts", "int8[]"), ("large", "int8")],
-    is_repeatable: true,
 };
 
 /// The newest of each state, by the index, and of these the newest.
@@ -78,7 +77,7 @@ async fn read(shared: &Shared, questions: &[Question]) -> Result<Answers, StoreE
         &numbers(questions.iter().map(|question| Some(i64::from(question.part == Part::Reply)))),
         &LARGE.to_string(),
     ];
-    let rows = shared.database.often(Way::Plain, &READ, &arguments).await?;
+    let rows = shared.database.look(&READ, &arguments).await?;
     let mut answers: Vec<_> = questions.iter().map(|_| Ok(Answer::Found(None))).collect();
     for (row, snapshot) in rows.iter().zip(snapshots(shared, &rows).await?) {
         let index = usize::try_from(get::<i64>(row, "n")? - 1).unwrap_or(usize::MAX);

@@ -24,8 +24,6 @@ pub(super) struct Statement {
     pub(super) parts: &'static [(&'static str, &'static str)],
     /// The names of what is different each time, and their types.
     pub(super) arguments: &'static [(&'static str, &'static str)],
-    /// Whether it may be asked again where it is not known whether it was done.
-    pub(super) is_repeatable: bool,
 }
 
 impl Statement {
@@ -84,7 +82,6 @@ mod tests {
         template: "SELECT {what} FROM {p}t WHERE {a}",
         parts: &[("what", "x + {b} + {more}"), ("more", "{now}")],
         arguments: &[("a", "uuid[]"), ("b", "int8")],
-        is_repeatable: false,
     };
 
     #[test]

@@ -187,7 +187,6 @@ async fn what_is_committed_stands_though_it_cannot_be_announced() {
         template: "INSERT INTO {p}keys VALUES ({name}, {name}, {name}) RETURNING name::text",
         parts: &[],
         arguments: &[("name", "uuid")],
-        is_repeatable: false,
     };
     let server = Server::start();
     let builder = builder(server.options(), &server).connections(1);
